@@ -1,0 +1,227 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from monai.engines import SupervisedTrainer
+from monai.engines.utils import IterationEvents
+from monai.utils.enums import CommonKeys as Keys
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from monai_kd.handlers import SyncGradients
+from monai_kd.inferers import DistillationInferer
+from monai_kd.losses import Objective
+from monai_kd.networks import Teacher
+from monai_kd.utils import ConfigError, is_distributed, plain, to_device, unique, unwrap
+
+__all__ = ["DistillationTrainer", "trainable"]
+
+
+def trainable(network: nn.Module, inferer: DistillationInferer) -> list[nn.Parameter]:
+    """The parameters that learn: of `network` and of the passes' own networks, each once; a `Teacher` has none.
+
+    Args:
+        network: the network the stage trains.
+        inferer: whose passes may have networks (connectors, peers, heads).
+
+    Example::
+
+        >>> import torch, monai_kd
+        >>> from monai_kd.inferers import DistillationInferer
+        >>> net, peer = torch.nn.Linear(4, 2), torch.nn.Linear(4, 2)
+        >>> len(monai_kd.trainable(net, DistillationInferer({"student": {}, "peer": {"network": peer}})))
+        4
+    """
+    networks = [network, *inferer.networks.values()]
+    return unique(p for net in networks for p in net.parameters() if p.requires_grad)
+
+
+class _Publish:
+    """Attached before every other handler: turn what `_iteration` produced into MONAI's `image`, `label`, `pred`."""
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
+
+    def __call__(self, engine: DistillationTrainer) -> None:
+        batch, knowledge = engine.state.output[Keys.LABEL], engine.state.output[Keys.PRED]
+        engine.state.knowledge = knowledge
+        published = {
+            Keys.IMAGE: batch.get(Keys.IMAGE),
+            Keys.LABEL: batch.get(engine.label),
+            Keys.PRED: knowledge[engine.pred],
+        }
+        for key, value in published.items():
+            engine.state.output.pop(key)
+            if value is not None:
+                engine.state.output[key] = value
+
+
+class DistillationTrainer(SupervisedTrainer):
+    """MONAI's `SupervisedTrainer` whose inferer runs passes and whose loss is an `Objective` over what they gave.
+
+    `_iteration` is MONAI's: accumulation, AMP, `torch.compile`, events, metrics and federated learning stay as they
+    are. `network` is what this stage trains and publishes, as a rule the student. The knowledge of an iteration is in
+    `engine.state.knowledge` from LOSS_COMPLETED until the iteration ends; `engine.state.output` holds `image`, `label`,
+    `pred` and `loss`, as always.
+
+    The trainer moves the passes' networks and the objective to the device, puts the learning ones in train mode, and
+    under `torch.distributed` keeps every learning parameter that is in no `DistributedDataParallel` in step
+    (`SyncGradients`). MetaTensors of the batch are stripped once; the batch is decollated only if there is
+    `postprocessing`, unless `decollate` says so.
+
+    Args:
+        args: as of `SupervisedTrainer`: device, max_epochs, train_data_loader, network, optimizer, loss_function, ...
+        inferer: a `DistillationInferer`.
+        train_handlers: handlers, attached in this order.
+        prepare_batch: `prepare_batch(batch, device, non_blocking, **to_kwargs)` returning the batch as a mapping; by
+            default a mapping is moved to the device and a pair becomes `image` and `label`.
+        pred: name in the knowledge published as the prediction; the first pass without a network by default.
+        label: batch key published as the label.
+        kwargs: as of `SupervisedTrainer`.
+
+    Raises:
+        ConfigError: the inferer or the loss is of another kind, or the optimiser holds a teacher's parameters.
+
+    Example::
+
+        >>> import torch, monai_kd
+        >>> from monai_kd.engines import DistillationTrainer
+        >>> from monai_kd.inferers import DistillationInferer
+        >>> from monai_kd.losses import KDLoss, Objective
+        >>> from monai_kd.networks import Teacher
+        >>> student, teacher = torch.nn.Linear(4, 2), torch.nn.Linear(4, 2)
+        >>> inferer = DistillationInferer({"student": {}, "teacher": {"network": Teacher(teacher)}})
+        >>> trainer = DistillationTrainer(
+        ...     device="cpu", max_epochs=2, train_data_loader=[{"image": torch.ones(3, 4)}], network=student,
+        ...     optimizer=torch.optim.SGD(monai_kd.trainable(student, inferer), lr=0.1), inferer=inferer,
+        ...     loss_function=Objective({"kd": {"loss": KDLoss(), "inputs": ["student", "teacher"]}}))
+        >>> trainer.run()
+        >>> trainer.state.iteration
+        2
+    """
+
+    inferer: DistillationInferer
+    loss_function: Objective
+
+    def __init__(
+        self,
+        *args: Any,
+        inferer: DistillationInferer,
+        train_handlers: Sequence | None = None,
+        prepare_batch: Callable | None = None,
+        pred: str | None = None,
+        label: str = "label",
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(inferer, DistillationInferer):
+            raise ConfigError(f"inferer must be a DistillationInferer, got {type(inferer).__name__}")
+        self.pred = pred or inferer.prediction
+        self.label = label
+        kwargs.setdefault("decollate", kwargs.get("postprocessing") is not None)
+        kwargs.update(
+            inferer=inferer,
+            prepare_batch=self._prepare(prepare_batch),
+            train_handlers=[_Publish(), *(train_handlers or ())],
+        )
+        super().__init__(*args, **kwargs)
+        if not isinstance(self.loss_function, Objective):
+            raise ConfigError(f"loss_function must be an Objective, got {type(self.loss_function).__name__}")
+        self.state.knowledge = {}
+        for part in (*inferer.networks.values(), self.loss_function):
+            part.to(self.state.device)
+        self._learners = [n for n in inferer.networks.values() if any(p.requires_grad for p in n.parameters())]
+        self._refuse_teachers()
+        if is_distributed() and (bare := self._outside_ddp()):
+            networks = [n for n in (self.network, *self._learners) if not isinstance(n, DistributedDataParallel)]
+            SyncGradients(bare, networks).attach(self)
+        self.add_event_handler(Events.STARTED, self._check)
+        self.add_event_handler(Events.ITERATION_STARTED, self._set_modes)
+        self.add_event_handler(Events.ITERATION_COMPLETED, self._forget)
+
+    def _prepare(self, prepare_batch: Callable | None) -> Callable:
+        """Make every batch a mapping of plain tensors, which travels both as the input and as the target."""
+
+        def prepared(batch: Any, device: torch.device, non_blocking: bool = False, **kwargs: Any) -> tuple:
+            if prepare_batch is None:
+                batch = to_device(_named(batch, self.label), device, non_blocking, **kwargs)
+            else:
+                batch = {
+                    k: plain(v)
+                    for k, v in _named(prepare_batch(batch, device, non_blocking, **kwargs), self.label).items()
+                }
+            return batch, batch, (), {"needs": {*self.loss_function.needs(), self.pred}}
+
+        return prepared
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"network": self.network, **{f"pass {k!r}": n for k, n in self.inferer.networks.items()}}
+
+    def _held(self) -> set[int]:
+        return {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+
+    def _refuse_teachers(self) -> None:
+        """An optimiser that holds a teacher's parameters would move it, by weight decay alone."""
+        held = self._held()
+        for where, network in self._networks().items():
+            for teacher in (m for m in network.modules() if isinstance(m, Teacher)):
+                for name, parameter in teacher.network.named_parameters():
+                    if id(parameter) in held:
+                        raise ConfigError(
+                            f"the optimiser holds the teacher's parameter {name!r}",
+                            where=where,
+                            fix="build the optimiser from monai_kd.trainable(network, inferer)",
+                        )
+
+    def _warn_idle(self) -> None:
+        """Parameters that ask for a gradient and are in no optimiser would silently never learn."""
+        held = self._held()
+        for where, network in self._networks().items():
+            idle = [n for n, p in network.named_parameters() if p.requires_grad and id(p) not in held]
+            if idle:
+                warnings.warn(
+                    f"{where}: {len(idle)} parameters require a gradient but are not in the optimiser ({idle[0]!r}, ...);"
+                    " build it from monai_kd.trainable(network, inferer)",
+                    stacklevel=2,
+                )
+
+    def _outside_ddp(self) -> list[nn.Parameter]:
+        networks = [self.network, *self._learners]
+        wrapped = {id(p) for n in networks if isinstance(n, DistributedDataParallel) for p in n.parameters()}
+        return [p for group in self.optimizer.param_groups for p in group["params"] if id(p) not in wrapped]
+
+    def _check(self) -> None:
+        self.inferer.check(self.network, {*self.loss_function.needs(), self.pred})
+        self._refuse_teachers()
+        self._warn_idle()
+
+    def _set_modes(self) -> None:
+        for network in self._learners:
+            if not network.training:
+                network.train()
+
+    def _forget(self) -> None:
+        self.state.knowledge = {}
+
+    @property
+    def student(self) -> nn.Module:
+        """The network, out of `DistributedDataParallel` and `torch.compile`."""
+        return unwrap(self.network)
+
+
+def _named(batch: Any, label: str) -> Mapping[str, Any]:
+    if isinstance(batch, Mapping):
+        return batch
+    if isinstance(batch, (tuple, list)) and len(batch) == 2:
+        return {Keys.IMAGE.value: batch[0], label: batch[1]}
+    if isinstance(batch, torch.Tensor):
+        return {Keys.IMAGE.value: batch}
+    raise ConfigError(
+        f"a batch must be a mapping, a pair or a tensor, got {type(batch).__name__}", fix="give a prepare_batch"
+    )

@@ -1,0 +1,11 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from .checkpoint import Checkpoint
+from .ema import EMA
+from .schedule import ScheduleParameter, Weights
+from .snapshot import Snapshot
+from .sync import SyncGradients
+from .term_logger import TermLogger

@@ -1,0 +1,188 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_kd.utils import CheckpointError, unwrap
+
+__all__ = ["Checkpoint"]
+
+
+class Checkpoint:
+    """Save everything a run needs to go on, and nothing of a frozen teacher; collected from the trainer by itself.
+
+    The file holds `network` (the plain student), `optimizer`, `trainer` (epoch, iteration), `scaler`, `passes`
+    (networks of passes that learn or remember), `objective` (term weights), `handlers` (every handler with a state:
+    `EMA` with its teacher, `Snapshot`, learning-rate schedulers) and `random` (states of torch's, numpy's and Python's
+    generators), only tensors and plain numbers, so it loads with `weights_only=True`. It is written beside and then
+    renamed. The published student is another file: MONAI's `CheckpointSaver` with the network alone writes
+    `models/model.pt`.
+
+    Args:
+        save_dir: folder, made if need be.
+        filename: name of the file.
+        save_interval: epochs between writings.
+        resume: go on from the file if it is there, when the run starts.
+
+    Raises:
+        CheckpointError: the file to resume from does not fit this trainer; names the part.
+
+    Example::
+
+        >>> from monai_kd.handlers import Checkpoint
+        >>> handler = Checkpoint("output", save_interval=5, resume=True)  # among the trainer's train_handlers
+        >>> str(handler.path)
+        'output/checkpoint.pt'
+    """
+
+    def __init__(
+        self, save_dir: str | os.PathLike, filename: str = "checkpoint.pt", save_interval: int = 1, resume: bool = False
+    ) -> None:
+        self.path = Path(save_dir) / filename
+        self.save_interval, self.resume = save_interval, resume
+
+    def attach(self, engine: Any) -> None:
+        """Take part in `engine`'s run: load when it starts, save after the other handlers of an epoch's end."""
+        engine.add_event_handler(Events.STARTED, self._start)
+
+    def _start(self, engine: Any) -> None:
+        # here, not in attach: the handler runs last at the epoch's end, so that no later one draws random numbers
+        if not engine.has_event_handler(self._save, Events.EPOCH_COMPLETED):
+            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.save_interval), self._save)
+            if self.resume and self.path.is_file():
+                self.load(engine)
+
+    def _save(self, engine: Any) -> None:
+        if engine.state.rank == 0:
+            self.save(engine)
+
+    def save(self, engine: Any) -> None:
+        """Write the state of `engine` now."""
+        state = {name: part.state_dict() for name, part in self._parts(engine).items()}
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
+        try:
+            torch.save({**_nested(state), "random": _random_state()}, temporary)
+            os.replace(temporary, self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def load(self, engine: Any) -> None:
+        """Put the state of the file into `engine`."""
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        parts, epochs = self._parts(engine), engine.state.max_epochs
+        saved = {k: v for k, v in _flat(state).items() if not k.startswith("random")}
+        if saved.keys() != parts.keys():
+            names = sorted(saved.keys() ^ parts.keys())
+            raise CheckpointError(
+                f"the run has other parts than the one that was saved: {', '.join(names)}",
+                where=str(self.path),
+                fix="resume with the configuration that wrote the file",
+            )
+        for name, part in parts.items():
+            try:
+                part.load_state_dict(saved[name])
+            except (RuntimeError, ValueError, KeyError) as error:
+                raise CheckpointError(f"cannot load: {error}", where=f"{self.path}, {name}") from error
+        if epochs < engine.state.epoch:
+            raise CheckpointError(
+                f"{engine.state.epoch} epochs are done and max_epochs is {epochs}",
+                where=str(self.path),
+                fix="raise max_epochs, or start anew with resume=False",
+            )
+        engine.state.max_epochs = epochs  # what the run asks for, not what the saved one did
+        _set_random_state(state["random"])
+
+    def _parts(self, engine: Any) -> dict[str, Any]:
+        """Everything with a state, by the path it has in the file."""
+        parts: dict[str, Any] = {
+            "network": unwrap(engine.network),
+            "optimizer": engine.optimizer,
+            "trainer": engine,
+            "objective": engine.loss_function,
+        }
+        if engine.scaler is not None:
+            parts["scaler"] = engine.scaler
+        for name, network in engine.inferer.networks.items():
+            if unwrap(network).state_dict():
+                parts[f"passes.{name}"] = unwrap(network)
+        for name, handler in _stateful_handlers(engine).items():
+            parts[f"handlers.{name}"] = handler
+        return parts
+
+
+def _stateful_handlers(engine: Any) -> dict[str, Any]:
+    """Objects attached to `engine` that have a state, numbered within their class in the order of attachment."""
+    owners: dict[int, Any] = {}
+    for registered in engine._event_handlers.values():
+        for function, *_ in registered:
+            owner = getattr(function, "__self__", function)
+            owner = getattr(owner, "lr_scheduler", owner)  # MONAI's LrScheduleHandler
+            if (
+                hasattr(owner, "state_dict")
+                and hasattr(owner, "load_state_dict")
+                and not isinstance(owner, (Engine, nn.Module))
+            ):
+                owners[id(owner)] = owner
+    named: dict[str, Any] = {}
+    for owner in owners.values():
+        kind = type(owner).__name__
+        named[f"{kind}_{sum(k.startswith(kind + '_') for k in named)}"] = owner
+    return named
+
+
+def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for path, state in flat.items():
+        head, _, tail = path.partition(".")
+        if tail:
+            nested.setdefault(head, {})[tail] = state
+        else:
+            nested[head] = state
+    return nested
+
+
+def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
+    groups = {k: nested.get(k, {}) for k in ("passes", "handlers")}
+    flat = {k: v for k, v in nested.items() if k not in groups}
+    return flat | {f"{group}.{k}": v for group, states in groups.items() for k, v in states.items()}
+
+
+def _random_state() -> dict[str, Any]:
+    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  (MONAI and augmentation libraries draw from it)
+    version, words, gauss_next = random.getstate()
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "numpy": [
+            str(kind),
+            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
+            int(position),
+            int(has_gauss),
+            float(gauss),
+        ],
+        "python": [version, list(words), gauss_next],
+    }
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def _set_random_state(state: Mapping[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    kind, keys, *rest = state["numpy"]
+    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
+    version, words, gauss_next = state["python"]
+    random.setstate((version, tuple(words), gauss_next))
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])

@@ -1,0 +1,7 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from .inferer import DistillationInferer
+from .passes import Pass

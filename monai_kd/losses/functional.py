@@ -1,0 +1,189 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from monai_kd.utils import plain
+
+__all__ = [
+    "attention_map",
+    "full_precision",
+    "gram",
+    "gram_change",
+    "keep_selected",
+    "reduce_rows",
+    "resize_map",
+    "to_float",
+    "unit_change",
+    "unit_rows",
+]
+
+P = ParamSpec("P")
+
+
+def to_float(x: Any) -> Any:
+    """Bring half precision to float32 and strip metadata; float64, integers and what is no tensor pass through."""
+    if not isinstance(x, Tensor):
+        return x
+    x = plain(x)
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+
+
+def full_precision(forward: Callable[P, Tensor]) -> Callable[P, Tensor]:
+    """Decorate a loss's `forward`: autocast is off inside, and tensors in half precision arrive as float32.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses.functional import full_precision
+        >>> @full_precision
+        ... def energy(x):
+        ...     return (x @ x.T).sum()
+        >>> energy(torch.full((1, 4), 6e4, dtype=torch.float16))  # would be inf
+        tensor(1.4400e+10)
+    """
+
+    @wraps(forward)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
+        device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
+        with torch.autocast(device, enabled=False):
+            return forward(*map(to_float, args), **{name: to_float(x) for name, x in kwargs.items()})
+
+    return wrapped
+
+
+def keep_selected(mask: Tensor | None, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """Put 0 where the mask does, so that nothing there, infinite or not a number, reaches value or gradient.
+
+    Args:
+        mask: boolean or weights, [N, *spatial] or [N, 1, *spatial]; None keeps everything.
+        tensors: [N, C, *spatial].
+    """
+    if mask is None:
+        return tensors
+    keep = (mask if mask.ndim == tensors[0].ndim else mask.unsqueeze(1)) != 0
+    return tuple(torch.where(keep, x, torch.zeros((), dtype=x.dtype, device=x.device)) for x in tensors)
+
+
+def reduce_rows(rows: Tensor, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
+    """Reduce one value a row (sample, pixel or voxel) to a scalar.
+
+    .. math:: \\frac{\\sum_i m_i x_i}{\\sum_i m_i}
+
+    A mean over nothing is 0, connected to the graph; the mask never makes a shape depend on data.
+
+    Args:
+        rows: x, [N, *spatial].
+        reduction: 'mean', 'sum' (without the denominator) or 'none' (m x).
+        mask: m, boolean or weights, [N, *spatial] or [N, 1, *spatial]; no gradient flows into it.
+    """
+    if mask is None:
+        total = rows.new_full((), max(rows.numel(), 1))
+    else:
+        weight = mask.detach().reshape(rows.shape).to(rows.dtype)
+        rows, total = rows * weight, weight.sum()
+    if reduction == "none":
+        return rows
+    return rows.sum() if reduction == "sum" else rows.sum() / _nonzero(total)
+
+
+def gram(x: Tensor) -> Tensor:
+    """How alike the samples of a batch are, G = X X^T, [N, N].
+
+    Args:
+        x: features [N, ...]; X is [N, D].
+    """
+    x = x.flatten(1)
+    return x @ x.T
+
+
+def gram_change(input: Tensor, target: Tensor) -> Tensor:
+    """`gram(input) - gram(target)`, without the cancellation where both have the same features.
+
+    .. math:: A A^T - B B^T = D B^T + B D^T + D D^T, \\qquad D = A - B
+
+    Args:
+        input: A, features [N, ...].
+        target: B, features [N, ...].
+    """
+    a, b = input.flatten(1), target.flatten(1)
+    if a.shape != b.shape:
+        return gram(a) - gram(b)
+    change = a - b
+    cross = change @ b.T
+    return cross + cross.T + change @ change.T
+
+
+def unit_rows(x: Tensor) -> Tensor:
+    """Divide each row by its L2 norm, of whatever scale; a row of zeros stays one, with a finite gradient.
+
+    Args:
+        x: [..., D].
+    """
+    x = x / _nonzero(x.detach().abs().amax(-1, keepdim=True))  # so that no square overflows or vanishes
+    return x / _nonzero(torch.linalg.vector_norm(x, dim=-1, keepdim=True))
+
+
+def unit_change(x: Tensor, change: Tensor) -> Tensor:
+    """`unit_rows(x + change) - unit_rows(x)`, exact to the last digits also where `change` is small.
+
+    .. math:: \\frac{1}{|x + d|} \\Bigl(d - \\frac{x}{|x|} (|x + d| - |x|)\\Bigr), \\qquad
+        |x + d| - |x| = \\frac{(2 x + d) \\cdot d}{|x + d| + |x|}
+
+    Args:
+        x: rows [..., D].
+        change: d, [..., D].
+    """
+    scale = _nonzero(torch.maximum(x.abs(), change.abs()).detach().amax(-1, keepdim=True))
+    x, change = x / scale, change / scale
+    before = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    after = torch.linalg.vector_norm(x + change, dim=-1, keepdim=True)
+    unit = x / _nonzero(before)
+    longer = ((2 * x + change) * change).sum(-1, keepdim=True) / _nonzero(before + after)
+    return torch.where(after == 0, -unit, (change - unit * longer) / _nonzero(after))
+
+
+def attention_map(features: Tensor, p: float = 2.0) -> Tensor:
+    """Where a layer looks: the mean over its channels of the activations' p-th power, [N, *spatial].
+
+    .. math:: a_x = \\frac{1}{C} \\sum_c |F_{cx}|^p
+
+    Args:
+        features: F, [N, C, *spatial].
+        p: the power; larger looks at fewer places.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses.functional import attention_map
+        >>> attention_map(torch.tensor([[[1.0, -2.0], [3.0, 0.0]]]))
+        tensor([[5., 2.]])
+    """
+    powers = features.square() if p == 2 else features.abs().pow(p)
+    return powers.mean(1)
+
+
+def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bring a map [N, *spatial] to `size` by adaptive average pooling, axis by axis, in 1-D, 2-D and 3-D.
+
+    Args:
+        x: the map.
+        size: the new spatial size.
+    """
+    if tuple(x.shape[1:]) == tuple(size):
+        return x
+    pool: Any = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[len(size) - 1]
+    return pool(x.unsqueeze(1), tuple(size)).squeeze(1)
+
+
+def _nonzero(x: Tensor) -> Tensor:
+    """`x`, with 1 where it is 0: a divisor."""
+    return torch.where(x == 0, torch.ones_like(x), x)

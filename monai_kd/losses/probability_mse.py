@@ -1,0 +1,68 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_kd.losses.checks import check_logits, check_reduction, check_several_classes
+from monai_kd.losses.divergence import sigmoid_difference, softmax_difference
+from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows
+
+__all__ = ["ProbabilityMSELoss"]
+
+
+class ProbabilityMSELoss(nn.Module):
+    """Pull the student's probabilities toward the teacher's, squared: the consistency term of mean teachers.
+
+    .. math:: L = \\frac{1}{M C} \\sum_{i=1}^{M} \\sum_{c=1}^{C} (p_{s,ic} - p_{t,ic})^2, \\qquad
+        p = \\mathrm{softmax}(z) \\text{ or } \\sigma(z)
+
+    over the M rows: samples, pixels or voxels. It is bounded by 1, so that a wrong teacher cannot dominate.
+
+    Args:
+        sigmoid: take the sigmoid of each logit instead of the softmax over classes, for labels or regions that do not
+            exclude each other.
+        reduction: over rows: 'mean', 'sum' or 'none' (the mean over classes of each row, [N, *spatial]).
+
+    Raises:
+        ConfigError: the reduction is unknown.
+
+    Tarvainen & Valpola, Mean teachers are better role models, NeurIPS 2017 (arXiv 1703.01780).
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import ProbabilityMSELoss
+        >>> ProbabilityMSELoss()(torch.tensor([[0.0, 0.0]]), torch.tensor([[9.0, -9.0]]))
+        tensor(0.2500)
+    """
+
+    def __init__(self, sigmoid: bool = False, reduction: str = "mean") -> None:
+        super().__init__()
+        self.sigmoid = sigmoid
+        self.reduction = check_reduction(reduction)
+
+    @full_precision
+    def forward(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """Compare.
+
+        Args:
+            input: logits of the student, [N, C] or [N, C, *spatial]; C >= 2 unless `sigmoid`.
+            target: logits of the teacher, the same shape; no gradient flows into them.
+            mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights; without any the loss is 0.
+
+        Returns:
+            A scalar, or [N, *spatial] without reduction.
+
+        Raises:
+            ClassMismatchError: student and teacher differ in the number of classes.
+            ShapeMismatchError: they differ in anything else of their shape, or the mask does not fit.
+            ConfigError: there is one class only, without `sigmoid`.
+        """
+        check_logits(input, target, mask, where="ProbabilityMSELoss")
+        if not self.sigmoid:
+            check_several_classes(input, where="ProbabilityMSELoss", fix="use sigmoid=True")
+        input, target = keep_selected(mask, input, target.detach())
+        difference = sigmoid_difference(input, target) if self.sigmoid else softmax_difference(input, target)
+        return reduce_rows(difference.square().mean(1), self.reduction, mask)

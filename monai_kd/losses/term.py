@@ -1,0 +1,144 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from monai_kd.utils import (
+    ClassMismatchError,
+    ConfigError,
+    DistillationError,
+    ShapeMismatchError,
+    connected_zero,
+    gather_rows,
+    is_distributed,
+    mean_scale,
+)
+
+__all__ = ["Term"]
+
+_BROADCASTS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.KLDivLoss, nn.BCELoss, nn.BCEWithLogitsLoss)
+
+
+class Term(nn.Module):
+    """What is compared, how hard, on which samples: a loss, the names it reads, a weight and a mask.
+
+    Args:
+        loss: any callable from tensors to a scalar (a tensor is averaged): ours, MONAI's or torch's.
+        inputs: names handed to the loss in order, student first (`[student, teacher]`), or by argument
+            (`{input: student, target: teacher, label: label}`).
+        weight: factor of this term in the objective; at 0 the term is not computed, nor what only it needs.
+        where: batch key of a boolean per sample, [N]: only rows where it is true are compared. If there is none the
+            term is a zero that stays connected to the graph.
+
+    Under `torch.distributed` a masked term is scaled so that the average over processes is the mean over all selected
+    rows, and a loss that relates samples to one another (class attribute `relational = True`) sees the rows of every
+    process.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import Term
+        >>> term = Term(torch.nn.CrossEntropyLoss(), ["student", "label"], where="labeled")
+        >>> batch = {"label": torch.tensor([0, -1]), "labeled": torch.tensor([True, False])}
+        >>> round(float(term({"student": torch.zeros(2, 2), **batch})), 4)
+        0.6931
+    """
+
+    def __init__(
+        self,
+        loss: Callable[..., Tensor],
+        inputs: Sequence[str] | Mapping[str, str],
+        weight: float = 1.0,
+        where: str | None = None,
+    ) -> None:
+        super().__init__()
+        if isinstance(inputs, str) or not inputs:
+            raise ConfigError(f"inputs must be a list or mapping of names, got {inputs!r}", where="Term")
+        if not callable(loss):
+            raise ConfigError(f"the loss must be callable, got {type(loss).__name__}", where="Term")
+        self.loss = loss
+        self.keywords = tuple(inputs) if isinstance(inputs, Mapping) else None
+        self.names = tuple(inputs.values()) if isinstance(inputs, Mapping) else tuple(inputs)
+        self.weight = float(weight)
+        self.where = where
+
+    def needs(self) -> set[str]:
+        """The names this term reads."""
+        return {*self.names, *([self.where] if self.where else [])}
+
+    def get_extra_state(self) -> dict[str, float]:
+        """The weight, which schedules move."""
+        return {"weight": self.weight}
+
+    def set_extra_state(self, state: Mapping[str, float]) -> None:
+        """Take up the weight where it was."""
+        self.weight = float(state["weight"])
+
+    def forward(self, knowledge: Mapping[str, Tensor]) -> Tensor:
+        """Compare, without the weight.
+
+        Args:
+            knowledge: tensors by name; rows first.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ShapeMismatchError: the tensors do not fit the loss, the mask is not one boolean per row.
+            ClassMismatchError: a broadcasting loss of torch is given different numbers of classes.
+        """
+        tensors = [knowledge[name] for name in self.names]
+        half = (torch.float16, torch.bfloat16)
+        tensors = [t.float() if isinstance(t, Tensor) and t.dtype in half else t for t in tensors]
+        relational = is_distributed() and getattr(self.loss, "relational", False)
+        scale = 1.0
+        if self.where is not None:
+            tensors, count = self._select(tensors, knowledge[self.where])
+            if is_distributed() and not relational:
+                scale = mean_scale(count, tensors[0].device)
+            if count == 0 and not relational:
+                return connected_zero(*(t for t in tensors if t.is_floating_point()))
+        if relational:
+            tensors = [gather_rows(t) for t in tensors]
+            if tensors[0].shape[0] == 0:
+                return connected_zero(*(t for t in tensors if t.is_floating_point()))
+        value = self._compare(tensors).mean()
+        return value if scale == 1.0 else value * scale
+
+    def _select(self, tensors: list[Tensor], where: Tensor) -> tuple[list[Tensor], int]:
+        rows = where.reshape(-1).bool()
+        for name, tensor in zip(self.names, tensors, strict=True):
+            if tensor.shape[:1] != rows.shape:
+                raise ShapeMismatchError(
+                    f"{tuple(where.shape)} does not select among the rows of {name!r} {tuple(tensor.shape)}",
+                    where=f"where: {self.where!r}",
+                    fix="where must be one boolean per sample",
+                )
+        count = int(rows.sum())
+        return (tensors if count == len(rows) else [t[rows] for t in tensors]), count
+
+    def _compare(self, tensors: list[Any]) -> Tensor:
+        if isinstance(self.loss, _BROADCASTS) and tensors[0].shape != tensors[1].shape:
+            shapes = [tuple(t.shape) for t in tensors[:2]]
+            kind = ClassMismatchError if tensors[0].shape[:1] == tensors[1].shape[:1] else ShapeMismatchError
+            raise kind(
+                f"{type(self.loss).__name__} would broadcast {shapes[0]} against {shapes[1]}",
+                fix="give both the same shape, with a Connector for features",
+            )
+        if self.keywords is None:
+            return self.loss(*tensors)
+        return self.loss(**dict(zip(self.keywords, tensors, strict=True)))
+
+    def describe(self, error: DistillationError, name: str) -> DistillationError:
+        """Say in which term, between which names, `error` happened."""
+        return error.at(f"term {name!r} ({', '.join(self.names)})")
+
+    def extra_repr(self) -> str:
+        where = f", where={self.where!r}" if self.where else ""
+        return f"inputs={list(self.names)}, weight={self.weight:g}{where}"

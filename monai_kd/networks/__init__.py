@@ -1,0 +1,12 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from .connector import Connector, PooledConnector
+from .ensemble import TeacherEnsemble
+from .fast import choose_fast
+from .mobilenet_v2 import MobileNetV2
+from .mobilenet_v3 import MobileNetV3Small
+from .teacher import Teacher
+from .weights import fresh_copy, load_weights, reset_parameters

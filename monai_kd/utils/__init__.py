@@ -1,0 +1,21 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from .distributed import gather_rows, is_distributed, mean_scale
+from .errors import (
+    CheckpointError,
+    ClassMismatchError,
+    ConfigError,
+    DataError,
+    DistillationError,
+    ShapeMismatchError,
+    TapError,
+    UnknownLayerError,
+    UnknownNameError,
+    suggest,
+)
+from .modules import find_layer, is_compiled, unique, unwrap
+from .schedules import Schedule, constant, cosine, linear, ramp_up, step
+from .tensors import connected_zero, plain, to_device

@@ -1,0 +1,73 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import cast
+
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from monai_kd.utils.errors import UnknownLayerError, suggest
+
+__all__ = ["find_layer", "is_compiled", "unique", "unwrap"]
+
+
+def is_compiled(network: nn.Module) -> bool:
+    """Whether `network` came out of `torch.compile`, under a `DistributedDataParallel` or not."""
+    if isinstance(network, DistributedDataParallel):
+        network = network.module
+    return "_orig_mod" in network._modules  # torch._dynamo's own class is slow to import
+
+
+def unwrap(network: nn.Module) -> nn.Module:
+    """Take `network` out of `DistributedDataParallel` and `torch.compile`.
+
+    Args:
+        network: a network, wrapped or not.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.utils import unwrap
+        >>> net = torch.nn.Linear(2, 2)
+        >>> unwrap(torch.compile(net)) is net
+        True
+    """
+    while True:
+        if isinstance(network, DistributedDataParallel):
+            network = network.module
+        elif is_compiled(network):
+            network = cast(nn.Module, network._orig_mod)
+        else:
+            return network
+
+
+def find_layer(network: nn.Module, path: str) -> nn.Module:
+    """Return the layer at `path` (as in `named_modules()`) of an unwrapped network.
+
+    Raises:
+        UnknownLayerError: there is no such layer; names the nearest ones.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.utils import find_layer
+        >>> find_layer(torch.nn.Sequential(torch.nn.ReLU()), "0")
+        ReLU()
+    """
+    for name, layer in network.named_modules():
+        if name == path and name:
+            return layer
+    names = [name for name, _ in network.named_modules() if name]
+    raise UnknownLayerError(
+        f"no layer {path!r}",
+        where=type(network).__name__,
+        fix=suggest(path, names, f"layers of {type(network).__name__}"),
+    )
+
+
+def unique(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """The parameters without repetition, in order."""
+    return list({id(p): p for p in parameters}.values())

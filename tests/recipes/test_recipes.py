@@ -1,0 +1,176 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Every recipe runs for real, in 2-D and 3-D: finite loss, the student moves, the teacher does not."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from monai.networks.nets import UNet
+from torch import Tensor, nn
+
+from monai_kd.engines import DistillationTrainer
+from monai_kd.handlers import EMA, Snapshot
+from monai_kd.networks import Teacher, TeacherEnsemble
+from monai_kd.recipes import Method, Recipe, check_keys, list_recipes, load_recipe
+from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
+
+RECIPES = [recipe.id for recipe in list_recipes()]
+FROM_OUTSIDE = {"kd", "fitnets", "attention_transfer", "cross_modal"}  # the teacher is handed in
+STAGES = {"student": ["model.0", "model.1.submodule.0", "model.1.submodule.1"]}
+STAGES["teacher"] = STAGES["student"]
+
+
+def network(dims: int, width: int) -> nn.Module:
+    return UNet(dims, 1, 2, channels=(width, 2 * width, 4 * width), strides=(2, 2), norm="batch", act="relu")
+
+
+def batches(dims: int) -> list[dict[str, Tensor]]:
+    shape = (4, 1, *[8] * dims)
+    views = {key: torch.randn(shape) for key in ("image", "image_2", "privileged")}
+    return [{**views, "label": torch.randint(0, 2, (4, *[8] * dims))} for _ in range(2)]
+
+
+def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Method:
+    values = {}
+    if name == "multi_teacher":
+        values["teachers"] = [teacher, network(dims, 4)]
+    return load_recipe(name)(
+        student,
+        teacher if name in FROM_OUTSIDE else None,
+        layers=STAGES,
+        example=torch.zeros(1, 1, *[8] * dims),
+        max_epochs=2,
+        **values,
+    )
+
+
+def train(method: Method, student: nn.Module, data: list, epochs: int = 2) -> DistillationTrainer:
+    trainer = DistillationTrainer(
+        device="cpu",
+        max_epochs=epochs,
+        train_data_loader=data,
+        network=student,
+        optimizer=torch.optim.SGD(method.parameters, lr=0.01),
+        loss_function=method.objective,
+        inferer=method.inferer,
+        train_handlers=method.handlers,
+    )
+    trainer.run()
+    return trainer
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipe_runs(name: str, dims: int) -> None:
+    student, teacher = network(dims, 2), network(dims, 4)
+    before, frozen = copy.deepcopy(student.state_dict()), copy.deepcopy(teacher.state_dict())
+    method = apply(name, dims, student, teacher)
+    trainer = train(method, student, batches(dims))
+    assert trainer.state.iteration == 4
+    assert method.objective.values.keys() == method.objective.terms.keys()
+    assert all(torch.isfinite(value) for value in method.objective.values.values())
+    assert all(not before[k].equal(v) for k, v in student.state_dict().items() if v.ndim > 1)  # BN stills biases
+    assert all(frozen[k].equal(v) for k, v in teacher.state_dict().items())
+    assert student.state_dict().keys() == before.keys()
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_gradient_reaches_only_what_learns(name: str) -> None:
+    student, teacher = network(2, 2), network(2, 4)
+    method = apply(name, 2, student, teacher)
+    data = batches(2)[0]
+    method.objective(method.inferer(data, student, method.objective.needs()), data).backward()
+    assert all(p.grad is not None for p in method.parameters)
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_block_says_what_the_recipe_is(name: str) -> None:
+    info = load_recipe(name).info
+    assert info["id"] == name
+    fields = ("title", "paper", "doi", "role", "knowledge", "scheme", "certainty", "simplified")
+    assert all(isinstance(info[field], str) and info[field] for field in fields)
+    assert info["doi"].startswith("10.")
+    assert set(info["kinds"]) <= {"classification", "multilabel_classification", "segmentation"}
+    assert len(load_recipe(name).path.read_text().splitlines()) <= 60
+
+
+def test_mean_teacher_follows_the_student() -> None:
+    student = network(2, 2)
+    method = apply("mean_teacher", 2, student, network(2, 4))
+    train(method, student, batches(2))
+    (ema,) = [h for h in method.handlers if isinstance(h, EMA)]
+    assert ema.steps == 4
+    pairs = zip(ema.teacher.network.parameters(), student.parameters(), strict=True)
+    assert all(not mine.equal(its) for mine, its in pairs if mine.ndim > 1)
+
+
+def test_born_again_generation_learns_from_the_last() -> None:
+    student = network(2, 2)
+    method = apply("born_again", 2, student, network(2, 4))
+    train(method, student, batches(2))
+    (snapshot,) = [h for h in method.handlers if isinstance(h, Snapshot)]
+    assert snapshot.generation == 1
+    assert method.objective.term("kd").weight == 1
+
+
+def test_peers_start_apart_and_both_move() -> None:
+    student = network(2, 2)
+    method = apply("dml", 2, student, network(2, 4))
+    peer = method.inferer.networks["peer"]
+    start = copy.deepcopy(peer.state_dict())
+    assert not next(peer.parameters()).equal(next(student.parameters()))
+    train(method, student, batches(2))
+    assert not next(peer.parameters()).equal(next(iter(start.values())))
+
+
+def test_ensemble_and_privileged_key() -> None:
+    several = apply("multi_teacher", 2, network(2, 2), network(2, 4))
+    assert isinstance(several.inferer.networks["teacher"], TeacherEnsemble)
+    other = apply("cross_modal", 2, network(2, 2), network(2, 4))
+    assert other.inferer.passes["teacher"].keys == ("privileged",)
+    assert isinstance(other.inferer.networks["teacher"], Teacher)
+
+
+def test_values_go_over_the_recipe() -> None:
+    student, teacher = network(2, 2), network(2, 4)
+    method = load_recipe("kd")(student, teacher, labeled_key="labeled", **{"terms::kd::weight": 0.5})
+    assert method.objective.term("kd").weight == 0.5
+    assert method.objective.term("label").where == "labeled"
+
+
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(ConfigError, match="teacher"):
+        load_recipe("kd")(network(2, 2))
+    with pytest.raises(ConfigError, match="layers"):
+        load_recipe("fitnets")(network(2, 2), network(2, 4))
+    with pytest.raises(UnknownNameError, match="labeled_key"):
+        load_recipe("kd")(network(2, 2), network(2, 4), labelled_key="labeled")
+    with pytest.raises(UnknownNameError, match="fitnets"):
+        load_recipe("fitnet")
+    with pytest.raises(DistillationError, match="no layer"):
+        load_recipe("fitnets")(
+            network(2, 2),
+            network(2, 4),
+            layers={"student": "modle.0", "teacher": "model.0"},
+            example=torch.zeros(1, 1, 8, 8),
+        )
+
+
+def test_a_key_that_nothing_reads_is_refused() -> None:
+    base = {"max_epochs": 3, "trainer": {"epochs": "@max_epochs"}}
+    check_keys(base, [{"max_epochs": 5, "recipe": {}, "_meta_": {}, "new": 1, "trainer::rate": "$@new * 2"}])
+    check_keys(base, [{"imports": [], "run": [], "+trainer": {}}])
+    with pytest.raises(UnknownNameError, match=r"'max_epoch'.*'max_epochs'"):
+        check_keys(base, [{"max_epoch": 5}])
+
+
+def test_a_recipe_file_of_ones_own(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("recipe: {id: mine, kinds: [classification]}\nterms::kd::weight: 3\n")
+    recipe = load_recipe(path)
+    assert isinstance(recipe, Recipe)
+    assert recipe(network(2, 2), network(2, 4)).objective.term("kd").weight == 3
