@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_positive
-from monai_kd.losses.functional import attention_map, full_precision, reduce_rows, resize_map, unit_change
+from monai_kd.losses.functional import attention_map, full_precision, reduce_rows, resize_map, unit_difference
 
 __all__ = ["AttentionTransferLoss"]
 
@@ -59,9 +60,9 @@ class AttentionTransferLoss(nn.Module):
         check_batch(input, target, where="AttentionTransferLoss", spatial=True)
         target = target.detach()
         size = [min(s, t) for s, t in zip(input.shape[2:], target.shape[2:], strict=True)]
-        teacher = resize_map(attention_map(target, self.p), size)
-        if self.p == 2 and input.shape == target.shape:  # a_s - a_t, whose digits do not cancel
-            change = ((input - target) * (input + target)).mean(1)
-        else:
-            change = resize_map(attention_map(input, self.p), size) - teacher
-        return reduce_rows(unit_change(teacher.flatten(1), change.flatten(1)).square())
+        student, teacher = (resize_map(attention_map(x, self.p), size).flatten(1) for x in (input, target))
+        change = None
+        if self.p == 2 and input.shape == target.shape:  # a_s - a_t, before its digits cancel
+            with torch.no_grad():
+                change = ((input - target) * (input + target)).mean(1).flatten(1)
+        return reduce_rows(unit_difference(student, teacher, change).square())

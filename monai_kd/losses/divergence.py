@@ -11,25 +11,13 @@ from torch import Tensor
 
 __all__ = ["bernoulli_kl", "exp_remainder", "sigmoid_difference", "softmax_difference", "softmax_kl"]
 
-_SERIES = 0.05  # below it six terms of the series are exact to 1e-12, above it the subtraction loses two digits at most
-_LARGE = 60.0  # exp() of it is still a float32
-
-
-class _ExpRemainder(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, u: Tensor) -> Tensor:
-        ctx.save_for_backward(u)
-        series = u * u / 2 * (1 + u / 3 * (1 + u / 4 * (1 + u / 5 * (1 + u / 6 * (1 + u / 7)))))
-        return torch.where(u.abs() < _SERIES, series, torch.expm1(u) - u)
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> Tensor:
-        (u,) = ctx.saved_tensors
-        return grad[0] * torch.expm1(u)
+_SERIES = 0.05  # up to it seven powers are exact to 1e-12; beyond it e^u - 1 - u loses two digits at most
+_LARGE = 60.0  # e^60 is still a float32
+_MODERATE = 8.0  # beyond such a divergence u - KL has fewer digits left than p_s - p_t
 
 
 def exp_remainder(u: Tensor) -> Tensor:
-    """e^u - 1 - u, to full relative precision in value and gradient, also near 0.
+    """e^u - 1 - u, to nearly full relative precision, also near 0.
 
     Example::
 
@@ -38,22 +26,27 @@ def exp_remainder(u: Tensor) -> Tensor:
         >>> exp_remainder(torch.tensor(1e-4))  # e^u - 1 - u would be 1.66e-08
         tensor(5.0002e-09)
     """
-    return _ExpRemainder.apply(u)
+    v = u.clamp(-_SERIES, _SERIES)
+    series = v / 7 + 1
+    for n in (6, 5, 4, 3):
+        series = series * v / n + 1
+    beyond = (torch.expm1(u) - u) - (torch.expm1(v) - v)  # exactly 0 where u = v
+    return series * v * v / 2 + beyond
 
 
 def softmax_kl(input: Tensor, target: Tensor, temperature: float = 1.0, dim: int = 1) -> Tensor:
-    """The Kullback-Leibler divergence of two softmax distributions, of full precision near zero as far from it.
+    """The Kullback-Leibler divergence of two softmax distributions, as precise near zero as far from it.
 
     .. math:: \\mathrm{KL}(p_t \\| p_s) = \\log \\sum_c p_{t,c} e^{u_c}
         = \\log\\Bigl(1 + \\sum_c p_{t,c} (e^{u_c} - 1 - u_c)\\Bigr), \\qquad
         u = d - \\sum_c p_{t,c} d_c, \\quad d = (z_s - z_t) / T
 
     The textbook's :math:`\\sum p_t (\\log p_t - \\log p_s)` is the same number, but its terms cancel as the student
-    nears the teacher. Here every term of the sum is positive.
+    nears the teacher. Here no term of the sum is negative. The gradient is :math:`(p_s - p_t) / T`.
 
     Args:
         input: logits z_s of the student.
-        target: logits z_t of the teacher, the same shape.
+        target: logits z_t of the teacher, the same shape; a constant.
         temperature: T, which divides both.
         dim: axis of the classes, which the result no longer has.
 
@@ -64,23 +57,25 @@ def softmax_kl(input: Tensor, target: Tensor, temperature: float = 1.0, dim: int
         >>> softmax_kl(torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 1.0]]))
         tensor([0.1109])
     """
-    u, log_p = _centre(input, target, temperature, dim)
-    return _log_mean_exp(u, log_p, dim).squeeze(dim)
+    return _SoftmaxKL.apply(input, target.detach(), temperature, dim).squeeze(dim)
 
 
-def softmax_difference(input: Tensor, target: Tensor, dim: int = 1) -> Tensor:
-    """softmax(input) - softmax(target), to full relative precision also where the two are near.
+def softmax_difference(input: Tensor, target: Tensor, temperature: float = 1.0, dim: int = 1) -> Tensor:
+    """softmax(input / T) - softmax(target / T), to full relative precision also where the two are near.
 
-    .. math:: p_s - p_t = (p_s + p_t) \\tanh\\frac{\\log p_s - \\log p_t}{2}
+    .. math:: p_s - p_t = (p_s + p_t) \\tanh\\frac{\\log p_s - \\log p_t}{2}, \\qquad
+        \\log p_s - \\log p_t = u - \\mathrm{KL}(p_t \\| p_s)
+
+    with u of `softmax_kl`.
 
     Args:
         input: logits of the student.
-        target: logits of the teacher, the same shape.
+        target: logits of the teacher, the same shape; a constant.
+        temperature: T, which divides both.
         dim: axis of the classes.
     """
-    u, log_p = _centre(input, target, 1.0, dim)
-    log_ratio = u - _log_mean_exp(u, log_p, dim)
-    return (F.softmax(input, dim) + log_p.exp()) * torch.tanh(log_ratio / 2)
+    target = target.detach()
+    return _difference(input, target, _SoftmaxKL.apply(input, target, temperature, dim), temperature, dim)
 
 
 def bernoulli_kl(input: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
@@ -88,29 +83,73 @@ def bernoulli_kl(input: Tensor, target: Tensor, temperature: float = 1.0) -> Ten
 
     Args:
         input: logits z_s of the student.
-        target: logits z_t of the teacher, the same shape, which is the result's, too.
+        target: logits z_t of the teacher, the same shape, which is the result's, too; a constant.
         temperature: T, which divides both.
     """
-    change = (input - target) / temperature
-    p, q = torch.sigmoid(target / temperature), torch.sigmoid(-target / temperature)
-    one, zero = q * change, -p * change
-    near = torch.log1p(p * exp_remainder(one.clamp(max=_LARGE)) + q * exp_remainder(zero.clamp(max=_LARGE)))
-    log_p, log_q = F.logsigmoid(target / temperature), F.logsigmoid(-target / temperature)
-    far = torch.logaddexp(log_p + one, log_q + zero)
-    return torch.where(torch.maximum(one, zero) <= _LARGE, near, far)
+    return _BernoulliKL.apply(input, target.detach(), temperature)
 
 
-def sigmoid_difference(input: Tensor, target: Tensor) -> Tensor:
-    """sigmoid(input) - sigmoid(target), to full relative precision also where the two are near.
+def sigmoid_difference(input: Tensor, target: Tensor, temperature: float = 1.0) -> Tensor:
+    """sigmoid(input / T) - sigmoid(target / T), to full relative precision also where the two are near.
 
-    .. math:: p_s - p_t = (p_s (1 - p_t) + p_t (1 - p_s)) \\tanh\\frac{z_s - z_t}{2}
+    .. math:: p_s - p_t = (p_s (1 - p_t) + p_t (1 - p_s)) \\tanh\\frac{z_s - z_t}{2 T}
 
     Args:
         input: logits z_s of the student.
         target: logits z_t of the teacher, the same shape.
+        temperature: T, which divides both.
     """
-    either = torch.sigmoid(input) * torch.sigmoid(-target) + torch.sigmoid(target) * torch.sigmoid(-input)
-    return either * torch.tanh((input - target) / 2)
+    s, t = input / temperature, target / temperature
+    either = torch.sigmoid(s) * torch.sigmoid(-t) + torch.sigmoid(t) * torch.sigmoid(-s)
+    return either * torch.tanh((input - target) / (2 * temperature))
+
+
+class _SoftmaxKL(torch.autograd.Function):
+    """`softmax_kl`, which keeps the axis; only inputs and result are saved for the backward."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(input: Tensor, target: Tensor, temperature: float, dim: int) -> Tensor:
+        u, log_p = _centre(input, target, temperature, dim)
+        near = torch.log1p((log_p.exp() * exp_remainder(u.clamp(max=_LARGE))).sum(dim, keepdim=True))
+        far = torch.logsumexp(log_p + u, dim, keepdim=True)
+        return torch.where(u.amax(dim, keepdim=True) <= _LARGE, near, far)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        input, target, ctx.temperature, ctx.dim = inputs
+        ctx.save_for_backward(input, target, output)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None, None]:
+        input, target, kl = ctx.saved_tensors
+        return grad[0] / ctx.temperature * _difference(input, target, kl, ctx.temperature, ctx.dim), None, None, None
+
+
+class _BernoulliKL(torch.autograd.Function):
+    """`bernoulli_kl`; only the inputs are saved for the backward."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(input: Tensor, target: Tensor, temperature: float) -> Tensor:
+        change, t = (input - target) / temperature, target / temperature
+        p, q = torch.sigmoid(t), torch.sigmoid(-t)
+        one, zero = q * change, -p * change  # u of the class, and of its absence
+        near = torch.log1p(p * exp_remainder(one.clamp(max=_LARGE)) + q * exp_remainder(zero.clamp(max=_LARGE)))
+        far = torch.logaddexp(F.logsigmoid(t) + one, F.logsigmoid(-t) + zero)
+        return torch.where(torch.maximum(one, zero) <= _LARGE, near, far)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        input, target, ctx.temperature = inputs
+        ctx.save_for_backward(input, target)
+
+    @staticmethod
+    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
+        input, target = ctx.saved_tensors
+        return grad[0] / ctx.temperature * sigmoid_difference(input, target, ctx.temperature), None, None
 
 
 def _centre(input: Tensor, target: Tensor, temperature: float, dim: int) -> tuple[Tensor, Tensor]:
@@ -120,9 +159,9 @@ def _centre(input: Tensor, target: Tensor, temperature: float, dim: int) -> tupl
     return change - (log_p.exp() * change).sum(dim, keepdim=True), log_p
 
 
-def _log_mean_exp(u: Tensor, log_p: Tensor, dim: int) -> Tensor:
-    """log sum p e^u where sum p u = 0; keeps the axis."""
-    remainder = exp_remainder(u.clamp(max=_LARGE))
-    near = torch.log1p((log_p.exp() * remainder).sum(dim, keepdim=True))
-    far = torch.logsumexp(log_p + u, dim, keepdim=True)
-    return torch.where(u.amax(dim, keepdim=True) <= _LARGE, near, far)
+def _difference(input: Tensor, target: Tensor, kl: Tensor, temperature: float, dim: int) -> Tensor:
+    """p_s - p_t of `softmax_difference`, given the divergence with its axis kept."""
+    u, log_p = _centre(input, target, temperature, dim)
+    p_s, p_t = F.softmax(input / temperature, dim), log_p.exp()
+    near = (p_s + p_t) * torch.tanh((u - kl) / 2)
+    return torch.where(kl <= _MODERATE, near, p_s - p_t)

@@ -22,7 +22,7 @@ __all__ = [
     "reduce_rows",
     "resize_map",
     "to_float",
-    "unit_change",
+    "unit_difference",
     "unit_rows",
 ]
 
@@ -117,9 +117,9 @@ def gram_change(input: Tensor, target: Tensor) -> Tensor:
     a, b = input.flatten(1), target.flatten(1)
     if a.shape != b.shape:
         return gram(a) - gram(b)
-    change = a - b
-    cross = change @ b.T
-    return cross + cross.T + change @ change.T
+    d = a - b
+    cross = d @ b.T
+    return cross + cross.T + d @ d.T
 
 
 def unit_rows(x: Tensor) -> Tensor:
@@ -132,23 +132,25 @@ def unit_rows(x: Tensor) -> Tensor:
     return x / _nonzero(torch.linalg.vector_norm(x, dim=-1, keepdim=True))
 
 
-def unit_change(x: Tensor, change: Tensor) -> Tensor:
-    """`unit_rows(x + change) - unit_rows(x)`, exact to the last digits also where `change` is small.
+def unit_difference(input: Tensor, target: Tensor, change: Tensor | None = None) -> Tensor:
+    """`unit_rows(input) - unit_rows(target)`, exact to the last digits also where the two are near.
 
-    .. math:: \\frac{1}{|x + d|} \\Bigl(d - \\frac{x}{|x|} (|x + d| - |x|)\\Bigr), \\qquad
-        |x + d| - |x| = \\frac{(2 x + d) \\cdot d}{|x + d| + |x|}
+    .. math:: \\frac{a}{|a|} - \\frac{b}{|b|} = \\frac{1}{|a|} \\Bigl(d - \\frac{b}{|b|} (|a| - |b|)\\Bigr), \\qquad
+        |a| - |b| = \\frac{(a + b) \\cdot d}{|a| + |b|}, \\quad d = a - b
 
     Args:
-        x: rows [..., D].
-        change: d, [..., D].
+        input: a, rows [..., D].
+        target: b, rows [..., D].
+        change: the value of d, where it is known better than by subtraction; its gradient is that of a - b.
     """
-    scale = _nonzero(torch.maximum(x.abs(), change.abs()).detach().amax(-1, keepdim=True))
-    x, change = x / scale, change / scale
-    before = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    after = torch.linalg.vector_norm(x + change, dim=-1, keepdim=True)
-    unit = x / _nonzero(before)
-    longer = ((2 * x + change) * change).sum(-1, keepdim=True) / _nonzero(before + after)
-    return torch.where(after == 0, -unit, (change - unit * longer) / _nonzero(after))
+    far = unit_rows(input) - unit_rows(target)
+    change = input - target if change is None else change.detach() + (input - input.detach())
+    scale = _nonzero(torch.maximum(input.abs(), target.abs()).detach().amax(-1, keepdim=True))
+    a, b, d = input / scale, target / scale, change / scale
+    size_a, size_b, size_d = (torch.linalg.vector_norm(x, dim=-1, keepdim=True) for x in (a, b, d))
+    longer = ((a + b) * d).sum(-1, keepdim=True) / _nonzero(size_a + size_b)
+    near = (d - b / _nonzero(size_b) * longer) / _nonzero(size_a)
+    return torch.where(size_d <= size_b / 2, near, far)
 
 
 def attention_map(features: Tensor, p: float = 2.0) -> Tensor:

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.functional import full_precision, gram, gram_change, unit_change
+from monai_kd.losses.functional import full_precision, gram, gram_change, unit_difference
+from monai_kd.utils import connected_zero
 
 __all__ = ["SampleRelationLoss"]
 
@@ -49,5 +51,9 @@ class SampleRelationLoss(nn.Module):
         """
         check_batch(input, target, where="SampleRelationLoss")
         target = target.detach()
-        difference = unit_change(gram(target), gram_change(input, target))
-        return difference.square().sum() / max(input.shape[0], 1)
+        if input.shape[0] == 0:
+            return connected_zero(input)
+        with torch.no_grad():
+            change = gram_change(input, target)
+        difference = unit_difference(gram(input), gram(target), change)
+        return difference.square().sum() / input.shape[0]

@@ -16,7 +16,7 @@ from monai_kd.utils import ConfigError
 
 __all__ = ["InvertedResidual", "MobileNetV2", "check_sizes", "conv_norm_act", "he_initialise", "round_channels"]
 
-# A row of the paper's table 2 is (expansion, channels, blocks, stride of the first block); a stage, one resolution's rows.
+# The rows of the paper's table 2, those of one resolution together: (expansion, channels, blocks, stride of the first).
 STAGES: tuple[tuple[tuple[int, int, int, int], ...], ...] = (
     ((1, 16, 1, 1),),
     ((6, 24, 2, 2),),
@@ -150,8 +150,8 @@ class MobileNetV2(nn.Module):
     `pool`              1280                flat [N, C]: the embedding   `feature_channels`
     ==================  ==================  ===========================  ======================================
 
-    `torch.export` and ONNX take any size if the example they are given is larger than 16 `stem_stride` pixels along each
-    axis: they fix an axis that comes down to one pixel.
+    `torch.export` and ONNX fix an axis that comes down to one pixel: to export for any size, give them an example of
+    more than 16 `stem_stride` pixels along each axis.
 
     Args:
         spatial_dims: 1, 2 or 3.

@@ -14,7 +14,8 @@ from monai_kd.networks.mobilenet_v2 import InvertedResidual, check_sizes, conv_n
 
 __all__ = ["MobileNetV3Small", "SqueezeExcite"]
 
-# One row of the paper's table 2 is (kernel, hidden channels, channels, squeeze-and-excite, hard-swish, stride).
+# The rows of the paper's table 2, those of one resolution together:
+# (kernel, hidden channels, channels, squeeze-and-excite, hard-swish, stride).
 STAGES: tuple[tuple[tuple[int, int, int, bool, bool, int], ...], ...] = (
     ((3, 16, 16, True, False, 2),),
     ((3, 72, 24, False, False, 2), (3, 88, 24, False, False, 1)),
@@ -79,8 +80,8 @@ class MobileNetV3Small(nn.Module):
     `classifier.hidden`  1024                flat [N, C]
     ===================  ==================  ===========================  ======================================
 
-    `torch.export` and ONNX take any size if the example they are given is larger than 16 `stem_stride` pixels along each
-    axis: they fix an axis that comes down to one pixel.
+    `torch.export` and ONNX fix an axis that comes down to one pixel: to export for any size, give them an example of
+    more than 16 `stem_stride` pixels along each axis.
 
     Args:
         spatial_dims: 1, 2 or 3.

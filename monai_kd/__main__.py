@@ -1,0 +1,116 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, `monai-kd` or `python -m monai_kd`: a thin layer over `monai.bundle`.
+
+Exit status: 0, done; 1, an error of monai_kd, told in one line; 2, wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import monai_kd
+
+_OVERRIDES = """
+Anything else is an override, as MONAI has them: --key value, --key::sub value or --key=value, where a value may be any
+Python literal. `run` also takes what `python -m monai.bundle run` does: --run_id, --tracking, --args_file and the rest.
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    anywhere = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    anywhere.add_argument(
+        "--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from"
+    )
+    parser = argparse.ArgumentParser(
+        "monai-kd", description="Knowledge distillation for MONAI.", parents=[anywhere], allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"monai-kd {monai_kd.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def add(name: str, text: str, epilog: str | None = None) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=text, description=text, epilog=epilog, parents=[anywhere], allow_abbrev=False
+        )
+
+    listing = add("list", "list the recipes")
+    listing.add_argument("--kind", help="only those for bundles of this kind, such as segmentation")
+    for name, text in (("show", "print a recipe"), ("path", "print where a recipe's file is")):
+        add(name, text).add_argument("id", metavar="ID", help="a recipe")
+
+    for name, text in (
+        ("run", "train a bundle's student by a recipe"),
+        ("pack", "write a bundle and a recipe as one self-contained bundle, in JSON"),
+    ):
+        command = add(name, text, epilog=_OVERRIDES)
+        recipe = "a recipe, or the path of one" if name == "pack" else "a recipe, the path of one, or an override that"
+        also = "" if name == "pack" else " the bundle itself has, such as train_teacher"
+        command.add_argument("id", metavar="ID", help=recipe + also)
+        command.add_argument("--bundle", metavar="DIR", required=True, help="the bundle's folder")
+        command.add_argument(
+            "--config_file", metavar="FILE", help="more files to lay over, such as multi_gpu_train.yaml; a list or one"
+        )
+        if name == "pack":
+            command.add_argument("out", metavar="OUT", help="the folder to write, new or empty")
+
+    add("report", "write report.html about all runs below a folder").add_argument("directory", metavar="DIR")
+    return parser
+
+
+def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
+    if args.command in ("list", "show", "path"):
+        from monai_kd.commands import shelf
+
+        print(shelf.table(args.kind) if args.command == "list" else getattr(shelf, args.command)(args.id))
+    elif args.command == "report":
+        from monai_kd.report import write_report
+
+        print(write_report(args.directory))
+    else:
+        from monai_kd.commands.workflow import compose
+
+        flow = compose(args.id, args.bundle, args.config_file, tokens)
+        if args.command == "run":
+            from monai_kd.commands.run import run
+
+            run(flow)
+        else:
+            from monai_kd.commands.pack import pack
+
+            print(pack(flow, args.out))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status.
+
+    Args:
+        argv: what was typed after `monai-kd`; None reads it from the process.
+    """
+    parser = _parser()
+    args, tokens = parser.parse_known_args(argv)
+    if tokens and args.command not in ("run", "pack"):
+        parser.error(f"unrecognized arguments: {' '.join(tokens)}")
+    try:
+        _dispatch(args, tokens)
+    except Exception as error:
+        message = _ours(error)
+        if message is None or getattr(args, "debug", False):
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _ours(error: BaseException | None) -> str | None:
+    """In one line, the error of monai_kd that `error` is or was raised from: MONAI wraps what a config raises."""
+    from monai_kd.utils.errors import DistillationError
+
+    while error is not None and not isinstance(error, DistillationError):
+        error = error.__cause__
+    return None if error is None else " ".join(str(error).split())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

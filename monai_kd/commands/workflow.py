@@ -1,0 +1,174 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import monai.bundle
+from fire.parser import DefaultParseValue
+from monai.bundle import ConfigParser, update_kwargs
+from monai.bundle.utils import merge_kv
+
+from monai_kd.commands.overrides import read_overrides
+from monai_kd.recipes import Recipe, check_keys, list_recipes, load_recipe
+from monai_kd.utils.errors import ConfigError, UnknownNameError, suggest
+
+__all__ = ["Workflow", "compose", "config_files", "importable", "in_bundle"]
+
+_OPTIONS = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
+_ENDINGS = (".yaml", ".yml", ".json")
+
+
+class Workflow(NamedTuple):
+    """A bundle's training, and what is laid over it: what `monai.bundle.run` is given."""
+
+    bundle: Path
+    recipe: Recipe
+    files: list[Path]
+    """`train.yaml`, the recipe, and more, in the order in which they are laid over each other."""
+    overrides: dict[str, Any]
+    """Keys and values laid over the files."""
+    options: dict[str, Any]
+    """Arguments of `monai.bundle.run` itself."""
+
+    def merged(self) -> dict[str, Any]:
+        """The configuration that all of this makes, by MONAI's rules.
+
+        Raises:
+            ConfigError: a key that cannot be laid over what is below it; names the file and the key.
+        """
+        parser = ConfigParser({})
+        layers = [(file.name, ConfigParser.load_config_file(file)) for file in self.files]
+        for source, layer in [*layers, ("command line", self.overrides)]:
+            for key, value in layer.items():
+                try:
+                    merge_kv(parser, key, value)
+                except (KeyError, ValueError, IndexError) as error:
+                    why = str(error.args[0]).splitlines()[0].replace("query key: ", "what is below has no ")
+                    raise ConfigError(f"cannot set {key!r}", where=source, why=why) from error
+        return parser.get()
+
+
+def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequence[str]) -> Workflow:
+    """Lay a recipe and overrides over a bundle's training.
+
+    Args:
+        name: a recipe's id, its path, or the name of an override in the bundle's `configs`.
+        bundle: the bundle's folder.
+        config_file: more files, as MONAI takes them: one, several with commas between, or a list; looked for where the
+            command was typed, then in the bundle's `configs`.
+        tokens: the overrides as they were typed.
+
+    Raises:
+        ConfigError: no such folder or file; a recipe that is not for this kind of bundle; an override MONAI would
+            misread.
+        UnknownNameError: no such recipe; a key that nothing reads.
+    """
+    folder = Path(bundle)
+    if not folder.is_dir():
+        raise ConfigError("no such folder", where=str(folder), fix="--bundle takes a bundle's folder")
+    given = read_overrides(tokens)
+    _no_plus(given)
+    if "args_file" in given:
+        given = update_kwargs(given.pop("args_file"), ignore_none=False, **given)
+        _no_plus(given)
+    options = {key: given.pop(key) for key in sorted(_OPTIONS & given.keys())}
+    more = DefaultParseValue(config_file) if config_file is not None else options.pop("config_file", [])
+    recipe = _recipe(name, folder)
+    files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in _several(more))]
+    overrides = {k: "$None" if v is None else v for k, v in given.items()}  # MONAI ignores an override that is None
+    flow = Workflow(folder, recipe, files, overrides, options)
+    _check_kind(flow)
+    base, *overlays = (ConfigParser.load_config_file(file) for file in files)
+    check_keys({**base, **dict.fromkeys(_read_by_monai(options))}, [*overlays, overrides])
+    flow.merged()
+    return flow
+
+
+def in_bundle(bundle: Path, stem: str) -> Path:
+    """Find `configs/<stem>` with any ending MONAI reads.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for ending in _ENDINGS:
+        file = bundle / "configs" / f"{stem}{ending}"
+        if file.is_file():
+            return file
+    raise ConfigError(
+        f"no configs/{stem}{_ENDINGS[0]} (or {', '.join(_ENDINGS[1:])})", where=str(bundle), fix="is this a bundle?"
+    )
+
+
+def config_files(bundle: Path) -> list[Path]:
+    """The files of the bundle's `configs` that MONAI can read."""
+    return sorted(file for file in (bundle / "configs").glob("*.*") if file.suffix in _ENDINGS)
+
+
+@contextmanager
+def importable(bundle: Path) -> Iterator[None]:
+    """Let the bundle's `scripts` be imported, as they can be where MONAI is run in the bundle's folder."""
+    before = sys.path[:]
+    sys.path.insert(0, str(bundle.resolve()))
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _read_by_monai(options: dict[str, Any]) -> list[str]:
+    """Keys that MONAI's `run` reads from a configuration by itself."""
+    tracking = ["output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config"]
+    named = [options[key] for key in ("init_id", "run_id", "final_id") if key in options]
+    return ["bundle_root", *named, *(tracking if "tracking" in options else [])]
+
+
+def _recipe(name: str, bundle: Path) -> Recipe:
+    """A recipe of the package, a file, or an override of the bundle's own (`train_teacher`)."""
+    mine = {recipe.id: recipe for recipe in list_recipes()}
+    alone = ("train", "metadata", "inference")
+    own = {file.stem: Recipe(file) for file in config_files(bundle) if file.stem not in alone}
+    if name in mine or Path(name).suffix in _ENDINGS:
+        return load_recipe(name)
+    if name not in own:
+        fix = suggest(name, [*mine, *own], "recipes, and overrides of the bundle", limit=50)
+        raise UnknownNameError(f"no recipe {name!r}", fix=fix)
+    return own[name]
+
+
+def _laid_over(bundle: Path, name: str) -> Path:
+    for file in (Path(name), bundle / "configs" / name):
+        if file.is_file():
+            return file
+    raise ConfigError("no such file, neither here nor in the bundle's configs", where=f"--config_file {name}")
+
+
+def _several(files: Any) -> list[str]:
+    return files.split(",") if isinstance(files, str) else [str(file) for file in files]
+
+
+def _no_plus(overrides: dict[str, Any]) -> None:
+    for key in overrides:
+        if key.startswith("+"):
+            fix = "write it into a file and give it as --config_file"
+            raise ConfigError("MONAI replaces here, it does not append", where=f"--{key}", fix=fix)
+
+
+def _check_kind(flow: Workflow) -> None:
+    file = flow.bundle / "configs" / "metadata.json"
+    kind = ConfigParser.load_config_file(file).get("kind") if file.is_file() else None
+    kinds = flow.recipe.config.get("recipe", {}).get("kinds")
+    if kind is None or kinds is None or kind in kinds:
+        return
+    fitting = [recipe.id for recipe in list_recipes() if kind in recipe.info["kinds"]]
+    raise ConfigError(
+        f"recipe {flow.recipe.id!r} is for {', '.join(kinds)}, this bundle's kind is {kind!r}",
+        where=str(flow.bundle),
+        fix=f"recipes that fit: {', '.join(fitting) or 'none'}",
+    )

@@ -1,0 +1,9 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from .datalist import has_modality, load_datalist, read_dataset
+from .ihc_patches import write_ihc_patches
+from .labeled import draw_labeled
+from .records import History, Predictions, train_seconds, write_run

@@ -1,0 +1,217 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.utils import optional_import
+
+from monai_kd.data.labeled import draw_labeled
+from monai_kd.utils.errors import DataError
+
+__all__ = ["has_modality", "load_datalist", "read_dataset"]
+
+SECTIONS = ("training", "validation", "test")
+FILE = "dataset.json"
+Image, _ = optional_import("PIL.Image")
+
+
+def read_dataset(dataset_dir: str | os.PathLike) -> dict[str, Any]:
+    """Read the `dataset.json` of a folder: `name`, `labels` and such, and lists of items (a bare path is an image).
+
+    Args:
+        dataset_dir: the folder.
+
+    Raises:
+        DataError: there is none, it is not JSON, or a list in it is not one of mappings.
+    """
+    path = Path(dataset_dir) / FILE
+    if not path.is_file():
+        raise DataError(
+            "there is no such file", where=str(path), fix="--dataset_dir names a folder with a dataset.json"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError("is not JSON", where=str(path), why=str(error)) from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"must hold a mapping, got {type(content).__name__}", where=str(path))
+    lists = {}
+    for section in SECTIONS:
+        items = content.get(section, [])
+        if not isinstance(items, list) or not all(isinstance(item, (Mapping, str)) for item in items):
+            raise DataError(
+                "must be a list of mappings", where=f"{path}, {section}", fix='{"image": ..., "label": ...}'
+            )
+        lists[section] = [{"image": item} if isinstance(item, str) else item for item in items]
+    return {**content, **lists}
+
+
+def has_modality(dataset_dir: str | os.PathLike, key: str) -> bool:
+    """Whether every training item has `key`, as a second modality that the teacher may read.
+
+    Args:
+        dataset_dir: folder of the `dataset.json`.
+        key: such as `privileged`.
+
+    Raises:
+        DataError: some items have it and some have not.
+    """
+    have = [key in item for item in read_dataset(dataset_dir)["training"]]
+    if any(have) and not all(have):
+        where = f"{Path(dataset_dir) / FILE}, training[{have.index(False)}]"
+        raise DataError(f"{key!r} is missing, though other items have it", where=where, fix="give it to all or to none")
+    return any(have)
+
+
+def load_datalist(
+    dataset_dir: str | os.PathLike,
+    section: str = "training",
+    keys: Sequence[str] = ("image",),
+    num_classes: int | None = None,
+    channels: Mapping[str, int] | None = None,
+    fold: int = 0,
+    labeled_fraction: float = 1.0,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """Read and check one section of a Decathlon-style `dataset.json`: a list for MONAI's datasets.
+
+    The file holds lists `training`, `validation`, `test` of items: `image` and other files by key, relative to the
+    folder; `label`, an integer; perhaps `patient`, `case` (a name), `group` (what a bootstrap resamples), `fold`, and
+    `labeled: false` for an item that needs no label. Where there is no list `validation`, it is the training items of
+    fold `fold`.
+
+    Each item returned has the files of `keys` with their full paths, and
+
+    - `label`: the class, -1 if it has none; `labeled`: whether training may look at it;
+    - `index`: its position in this list; `case`: its name, by default the image's path without the ending;
+    - `group`: by default the patient, else the case.
+
+    Args:
+        dataset_dir: folder of the `dataset.json`.
+        section: training, validation or test.
+        keys: which files; each item must have them.
+        num_classes: labels are 0 to num_classes - 1; None does not check.
+        channels: {key: number} that pictures (png, jpg, tif, bmp) among `keys` must have; None does not check.
+        fold: which fold validates.
+        labeled_fraction: of the training labels, the part that may be looked at; see :func:`draw_labeled`.
+        seed: of that draw.
+
+    Raises:
+        DataError: no such section, a file or a label that is missing or cannot be used, an image, a case or a patient
+            in two places; names the file and the item.
+
+    Example::
+
+        >>> import tempfile
+        >>> from monai_kd.data import load_datalist, write_ihc_patches
+        >>> folder = write_ihc_patches(tempfile.mkdtemp(), stride=32)
+        >>> items = load_datalist(folder, "training", num_classes=3, labeled_fraction=0.1)
+        >>> len(items), sum(item["labeled"] for item in items), items[5]["index"]
+        (160, 16, 5)
+    """
+    path = Path(dataset_dir) / FILE
+    sections = _sections(read_dataset(dataset_dir), path, fold)
+    if section not in SECTIONS:
+        raise DataError(f"no section {section!r}", where=str(path), fix=f"sections: {', '.join(SECTIONS)}")
+    if not sections[section]:
+        fix = "add it, or a 'fold' to every training item" if section == "validation" else "add it"
+        raise DataError(f"the list {section!r} is missing or empty", where=str(path), fix=fix)
+    _check_disjoint(sections, path)
+    items = [_item(raw, where, Path(dataset_dir), keys, num_classes) for raw, where in sections[section]]
+    for number, ((raw, where), item) in enumerate(zip(sections[section], items, strict=True)):
+        item["index"] = number
+        for key, count in (channels or {}).items():
+            if key in item:
+                _check_channels(item[key], count, f"{where}, {raw[key]}", key)
+        if section != "training" and not item["labeled"]:
+            raise DataError("without a label it cannot be scored", where=where, fix="move it to the training list")
+    for case, count in Counter(item["case"] for item in items).items():
+        if count > 1:
+            raise DataError(
+                f"case {case!r} occurs {count} times", where=f"{path}, {section}", fix="name each case once"
+            )
+    if section == "training":
+        patients = [str(raw.get("patient", i)) for i, (raw, _) in enumerate(sections[section])]
+        labels = [item["label"] if item["labeled"] else -1 for item in items]
+        for item, drawn in zip(items, draw_labeled(labels, patients, labeled_fraction, seed), strict=True):
+            item["labeled"] = bool(drawn)
+    return items
+
+
+def _sections(content: Mapping[str, Any], path: Path, fold: int) -> dict[str, list[tuple[Mapping, str]]]:
+    """The raw items of each section, with what an error calls them."""
+    found = {s: [(raw, f"{path}, {s}[{i}]") for i, raw in enumerate(content[s])] for s in SECTIONS}
+    if not found["validation"] and any("fold" in raw for raw, _ in found["training"]):
+        for raw, where in found["training"]:
+            if type(raw.get("fold")) is not int:
+                raise DataError(f"fold must be an integer, got {raw.get('fold')!r}", where=where)
+        folds = sorted({raw["fold"] for raw, _ in found["training"]})
+        if fold not in folds or len(folds) < 2:
+            raise DataError(
+                f"fold {fold} cannot be held out", where=str(path), fix=f"folds: {', '.join(map(str, folds))}"
+            )
+        found["validation"] = [pair for pair in found["training"] if pair[0]["fold"] == fold]
+        found["training"] = [pair for pair in found["training"] if pair[0]["fold"] != fold]
+    return found
+
+
+def _check_disjoint(sections: Mapping[str, list[tuple[Mapping, str]]], path: Path) -> None:
+    """Refuse an image that occurs twice, and a patient who is in two sections."""
+    images: dict[str, str] = {}
+    patients: dict[str, str] = {}
+    for section, items in sections.items():
+        for raw, where in items:
+            if isinstance(raw.get("image"), str):
+                image = os.path.normpath(raw["image"])
+                if image in images:
+                    raise DataError(f"image {image!r} is there already", where=where, why=f"it is {images[image]}")
+                images[image] = where
+            if "patient" in raw and patients.setdefault(str(raw["patient"]), section) != section:
+                patient = str(raw["patient"])
+                why = f"it is also in {patients[patient]}: what is learnt there would be tested here"
+                raise DataError(f"patient {patient!r} is in two sections", where=where, why=why)
+
+
+def _item(raw: Mapping, where: str, folder: Path, keys: Sequence[str], num_classes: int | None) -> dict[str, Any]:
+    item: dict[str, Any] = {}
+    for key in dict.fromkeys(("image", *keys)):
+        if not isinstance(raw.get(key), str):
+            raise DataError(f"{key!r} is missing or not a path", where=where, fix=f"keys: {', '.join(raw) or 'none'}")
+        item[key] = os.path.normpath(folder / raw[key])
+        if not os.path.isfile(item[key]):
+            raise DataError(f"{key!r}: there is no file {item[key]}", where=where)
+    labeled, label = raw.get("labeled", True), raw.get("label")
+    if type(labeled) is not bool:
+        raise DataError(f"labeled must be true or false, got {labeled!r}", where=where)
+    if label is None and labeled:
+        raise DataError("'label' is missing", where=where, fix="give it, or labeled: false")
+    if label is not None and type(label) is not int:
+        raise DataError(f"label must be an integer, got {label!r}", where=where)
+    if label is not None and (label < 0 or (num_classes is not None and label >= num_classes)):
+        fix = "" if label < 0 else "give --num_classes"
+        upper = "" if num_classes is None else f" and below num_classes {num_classes}"
+        raise DataError(f"label {label} must be at least 0{upper}", where=where, fix=fix)
+    case = str(raw.get("case", os.path.splitext(raw["image"])[0]))
+    group = str(raw.get("group", raw.get("patient", case)))
+    return {**item, "label": -1 if label is None else label, "labeled": labeled, "case": case, "group": group}
+
+
+def _check_channels(file: str, count: int, where: str, key: str) -> None:
+    if not file.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")):
+        return
+    with Image.open(file) as picture:
+        mode, found = picture.mode, len(picture.getbands())
+    if mode == "P":
+        raise DataError(
+            "has a colour palette, whose numbers are no grey values", where=where, fix="save it as RGB or grey"
+        )
+    if found != count:
+        what = f"{key!r} has {found} channels ({mode}), the network takes {count}"
+        raise DataError(what, where=where, fix="set the number of channels of the bundle, or convert the picture")

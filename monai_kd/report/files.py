@@ -1,0 +1,167 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from monai_kd.metrics.classification import checked
+from monai_kd.utils.errors import DataError
+
+__all__ = ["read_arrays", "read_examples", "read_history", "read_predictions", "read_settings"]
+
+ROLES = ("teacher", "alone", "distilled")
+TEXTS = ("title", "setting", "command", "data", "split")
+COSTS = ("parameters", "flops", "latency_ms", "file_bytes", "train_seconds")
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read and check a `run.json`.
+
+    Raises:
+        DataError: not JSON, a key that is missing, or a value of the wrong kind; names the file and the key.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError("is not JSON", where=str(path), why=str(error)) from error
+    if not isinstance(values, Mapping):
+        raise DataError(f"must hold a mapping, got {type(values).__name__}", where=str(path))
+
+    def check(key: str, fits: bool, want: str) -> None:
+        if not fits:
+            raise DataError(f"must be {want}, got {values[key]!r}", where=f"{path}, key '{key}'")
+
+    required = ("role", "recipe", "seed", *TEXTS, *COSTS)
+    missing = [key for key in required if key not in values]
+    if missing:
+        raise DataError("is missing", where=f"{path}, key '{missing[0]}'", fix=f"keys: {', '.join(required)}")
+    check("role", values["role"] in ROLES, f"one of {', '.join(ROLES)}")
+    check("recipe", values["recipe"] is None or isinstance(values["recipe"], str), "a text or null")
+    check("seed", type(values["seed"]) is int, "an integer")
+    for key in TEXTS:
+        check(key, isinstance(values[key], str), "a text")
+    for key in COSTS:
+        value = values[key]
+        good = value is None or (type(value) in (int, float) and np.isfinite(value) and value >= 0)
+        check(key, good, "a number that is not negative, or null")
+    if "classes" in values:
+        names = values["classes"]
+        check("classes", isinstance(names, list) and all(isinstance(name, str) for name in names), "a list of names")
+    if "environment" in values:
+        check("environment", isinstance(values["environment"], Mapping), "a mapping from names to versions")
+    return dict(values)
+
+
+def read_history(path: Path) -> dict[str, np.ndarray]:
+    """Read a `history.csv`: column `epoch`, and any others; an empty cell is nan. No file: no columns.
+
+    Raises:
+        DataError: no column `epoch`, or a cell that is not a number; names the file, the line and the column.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        reader = csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+    except ValueError as error:
+        raise DataError("is not text", where=str(path), why=str(error)) from error
+    names = list(reader.fieldnames or [])
+    if "epoch" not in names:
+        raise DataError("is missing", where=f"{path}, column 'epoch'", fix=f"columns: {', '.join(names) or 'none'}")
+    columns: dict[str, list[float]] = {name: [] for name in names}
+    for row in reader:
+        if None in row:
+            raise DataError("has more cells than there are columns", where=f"{path}, line {reader.line_num}")
+        for name in names:
+            try:
+                columns[name].append(float(row[name] or "nan"))
+            except ValueError as error:
+                where = f"{path}, line {reader.line_num}, column '{name}'"
+                raise DataError(f"is not a number: {row[name]!r}", where=where) from error
+    if np.isnan(columns["epoch"]).any():
+        raise DataError("has an empty cell", where=f"{path}, column 'epoch'")
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def read_arrays(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """Read a `.npz` of plain arrays; pickled objects are refused.
+
+    Raises:
+        DataError: no such file, not an archive, or an array that is missing; names the file and the key.
+    """
+    if not path.is_file():
+        raise DataError("there is no such file", where=str(path), fix="evaluate the run, which writes it")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(
+            "cannot be read", where=str(path), why=str(error), fix="save plain arrays with np.savez"
+        ) from error
+    for key in required:
+        if key not in arrays:
+            raise DataError("is missing", where=f"{path}, key '{key}'", fix=f"keys: {', '.join(arrays) or 'none'}")
+    return arrays
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """Read and check a `predictions.npz`, its rows sorted by case.
+
+    Raises:
+        DataError: keys that are missing or do not fit each other, a case that occurs twice; names the file and the key.
+    """
+    arrays = read_arrays(path, ("case", "label", "probability", "group"))
+    try:
+        label, probability = checked(arrays["label"], arrays["probability"])
+        teacher = arrays.get("teacher_probability")
+        if teacher is not None and teacher.shape != probability.shape:
+            raise DataError(
+                f"expected shape {list(probability.shape)}, got {list(teacher.shape)}", where="teacher_probability"
+            )
+        teacher = None if teacher is None else checked(label, teacher)[1]
+        for key in ("case", "group"):
+            if arrays[key].shape != label.shape:
+                raise DataError(f"expected shape {list(label.shape)}, got {list(arrays[key].shape)}", where=key)
+    except DataError as error:
+        raise error.at(str(path)) from error
+    case, order, count = np.unique(arrays["case"].astype(str), return_index=True, return_counts=True)
+    if len(case) < len(label):
+        raise DataError(f"case {str(case[count > 1][0])!r} occurs more than once", where=f"{path}, key 'case'")
+    table = {"label": label, "probability": probability, "group": arrays["group"].astype(str)}
+    if teacher is not None:
+        table["teacher_probability"] = teacher
+    return {"case": case, **{key: values[order] for key, values in table.items()}}
+
+
+def read_examples(path: Path) -> dict[str, np.ndarray]:
+    """Read and check an `examples.npz`; no file: nothing.
+
+    Raises:
+        DataError: pictures that are not bytes [K, H, W] or [K, H, W, 3], or rows that do not fit; names file and key.
+    """
+    if not path.is_file():
+        return {}
+    arrays = read_arrays(path, ("images", "label"))
+    count = arrays["label"].size
+    for key in ("images", "privileged"):
+        if key in arrays:
+            pictures = arrays[key]
+            colour = pictures.ndim == 4 and pictures.shape[-1] == 3
+            if pictures.dtype != np.uint8 or not (pictures.ndim == 3 or colour) or len(pictures) != count:
+                what = (
+                    f"expected uint8 [{count}, H, W] or [{count}, H, W, 3], got {pictures.dtype} {list(pictures.shape)}"
+                )
+                raise DataError(what, where=f"{path}, key '{key}'")
+    for key in ("label", *ROLES):
+        if key in arrays and (arrays[key].shape != (count,) or not np.issubdtype(arrays[key].dtype, np.integer)):
+            what = f"expected {count} integers, got {arrays[key].dtype} {list(arrays[key].shape)}"
+            raise DataError(what, where=f"{path}, key '{key}'")
+    return arrays

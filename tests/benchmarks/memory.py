@@ -1,0 +1,83 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import multiprocessing
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+
+def peak_memory(case: str, setting: str, variant: str, device: str) -> float | None:
+    """MiB that one variant holds at its highest, networks, copies, gradients and data included.
+
+    On a CPU it runs in a process of its own: built, run once, then the kernel's high-water mark of the resident set is
+    reset and it runs again; what the process held before building is taken off. On a GPU the allocator is asked.
+
+    Args:
+        case: name of the case.
+        setting: name of the setting.
+        variant: name of the variant.
+        device: where it runs.
+
+    Returns:
+        None where neither Linux nor the device tells.
+    """
+    if torch.device(device).type == "cpu":
+        if not CLEAR.exists():
+            return None
+        with _server() as context, context.Pool(1) as pool:
+            return pool.apply(_in_process, (case, setting, variant, torch.get_num_threads()))
+    return _of_allocator(case, setting, variant, torch.device(device))
+
+
+@contextmanager
+def _server() -> Iterator[Any]:
+    """Processes forked from one that has imported everything and computed nothing (threads do not survive a fork)."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.benchmarks.variants"])
+    yield context
+
+
+def _in_process(case: str, setting: str, variant: str, threads: int) -> float:
+    torch.set_num_threads(threads)
+    before = _resident("VmRSS")
+    built = _build(case, setting, variant, torch.device("cpu"))
+    built.run()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what building and probing left behind is not the step's
+    CLEAR.write_text("5")
+    built.run()
+    return _resident("VmHWM") - before
+
+
+def _of_allocator(case: str, setting: str, variant: str, device: torch.device) -> float | None:
+    if not hasattr(torch.accelerator, "max_memory_allocated"):
+        return None
+    gc.collect()
+    before = torch.accelerator.memory_allocated(device)
+    built = _build(case, setting, variant, device)
+    built.run()
+    torch.accelerator.reset_peak_memory_stats(device)
+    built.run()
+    return (torch.accelerator.max_memory_allocated(device) - before) / 2**20
+
+
+def _build(case: str, setting: str, variant: str, device: torch.device) -> Any:
+    from tests.benchmarks.cases import CASES
+    from tests.benchmarks.variants import SETTINGS, variants
+
+    return variants(CASES[case], SETTINGS[setting], device)[variant]()
+
+
+def _resident(field: str) -> float:
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024

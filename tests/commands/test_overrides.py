@@ -1,0 +1,44 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+from fire import Fire
+
+from monai_kd.commands.overrides import read_overrides, typed
+from monai_kd.utils.errors import ConfigError
+
+WORDS = [
+    ("--lr 1e-3", {"lr": 1e-3}),
+    ("--a::b#c=-0.5", {"a::b#c": -0.5}),
+    ("--device cpu --amp", {"device": "cpu", "amp": True}),
+    ("--views '[image, image_2]'", {"views": ["image", "image_2"]}),
+    ("--terms::x \"{'loss': '@kd_loss', 'weight': 2}\"", {"terms::x": {"loss": "@kd_loss", "weight": 2}}),
+    ("--path '$@bundle_root + \"/x\"'", {"path": '$@bundle_root + "/x"'}),
+    ("--name \"'3'\"", {"name": "3"}),
+    ("--teacher None", {"teacher": None}),
+    ("", {}),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), WORDS)
+def test_reads_what_fire_reads(line, expected):
+    read = read_overrides(shlex.split(line))
+    assert read == expected
+    direct = {}
+    Fire(lambda **given: direct.update(given), command=shlex.split(line))  # as `python -m monai.bundle run` reads it
+    assert direct == read
+
+
+@pytest.mark.parametrize("given", [given for _, given in WORDS])
+def test_what_is_typed_is_read_again(given):
+    line = " ".join(typed(key, value) for key, value in given.items())
+    assert read_overrides(shlex.split(line)) == given
+
+
+def test_a_word_without_a_key_is_refused():
+    with pytest.raises(ConfigError, match=r"'image_2\]' belongs to no --key"):
+        read_overrides(["--views", "[image,", "image_2]"])

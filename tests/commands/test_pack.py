@@ -1,0 +1,170 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+import monai_kd
+from monai_kd.__main__ import main
+from monai_kd.commands.pack import pack
+from monai_kd.commands.workflow import compose
+from monai_kd.utils.errors import ConfigError
+
+
+@pytest.fixture
+def taught(bundle):
+    """The toy bundle with weights of a teacher and of a student, and a run that builds the passes."""
+    train = bundle / "configs" / "train.yaml"
+    train.write_text(train.read_text().replace('["$print(@words)"]', '["$print(@words)", "$@passes"]'))
+    for name in ("teacher", "models"):
+        (bundle / name).mkdir()
+        torch.save(torch.nn.Linear(2, 2).state_dict(), bundle / name / "model.pt")
+    (bundle / "models" / "checkpoint_epoch=3.pt").write_text("not the student")
+    return bundle
+
+
+def packed(bundle, name="kd", *tokens, config_file=None):
+    return pack(compose(name, bundle, config_file, tokens), bundle.parent / "out")
+
+
+def read(folder, name):
+    return json.loads((folder / "configs" / f"{name}.json").read_text())
+
+
+def test_train_is_bundle_recipe_and_overrides(bundle):
+    out = packed(bundle, "fitnets", "--terms::hint::weight", "7", "--layers", "{}", "--spatial_dims", "2")
+    assert (
+        read(out, "train")
+        == compose(
+            "fitnets", bundle, None, ["--terms::hint::weight", "7", "--layers", "{}", "--spatial_dims", "2"]
+        ).merged()
+    )
+    assert read(out, "train")["terms"]["hint"]["weight"] == 7
+    assert read(out, "train")["bundle_root"] == "."
+
+
+def test_holds_what_a_bundle_needs_and_nothing_else(taught):
+    out = packed(taught)
+    assert sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()) == [
+        "LICENSE",
+        *(f"configs/{name}.json" for name in ("evaluate", "inference", "metadata", "multi_gpu_train", "train")),
+        "docs/README.md",
+        "models/model.pt",
+        "scripts/__init__.py",
+        "scripts/words.py",
+    ]
+
+
+def test_metadata_says_where_it_comes_from(taught):
+    metadata, info = read(packed(taught), "metadata"), monai_kd.load_recipe("kd").info
+    digest = hashlib.sha256((taught / "teacher" / "model.pt").read_bytes()).hexdigest()
+    assert metadata["distillation"] == {
+        "recipe": "kd",
+        **{key: info[key] for key in ("title", "paper", "doi")},
+        "teacher": [{"file": "teacher/model.pt", "sha256": digest}],
+    }
+    assert metadata["required_packages_version"] == {"monai-kd": monai_kd.__version__}
+    assert metadata["version"] == "0.1.0"
+
+
+def test_a_teacher_that_does_not_teach_is_not_named(taught):
+    assert "teacher" in read(packed(taught), "metadata")["distillation"]
+    other = pack(compose("dml", taught, None, []), taught.parent / "dml")
+    assert "teacher" not in read(other, "metadata")["distillation"]
+
+
+@pytest.mark.slow
+def test_inference_loads_where_monai_kd_is_not_installed(taught):
+    out = packed(taught)
+    code = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "monai_kd":
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Block())
+import torch
+from monai.bundle import ConfigParser
+parser = ConfigParser(ConfigParser.load_config_file("configs/inference.json"))
+parser.get_parsed_content("network_def").load_state_dict(torch.load("models/model.pt", weights_only=True))
+try:
+    import monai_kd
+except ModuleNotFoundError:
+    print("loaded without")
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True)
+    assert done.stdout == "loaded without\n", done.stderr
+
+
+@pytest.mark.slow
+def test_packed_bundle_runs_from_its_own_folder(taught, project):
+    out = packed(taught, "kd", "--max_epochs", "2")
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.json"]
+    command += ["--teacher_checkpoint", str(taught / "teacher" / "model.pt")]
+    done = subprocess.run(command, cwd=out, env={"PYTHONPATH": str(project)}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "2 epochs of {'label': 0.1, 'kd': 0.9} in ." in done.stdout
+
+
+def test_packed_bundle_is_a_bundle(taught, capsys):
+    out = packed(taught)
+    assert main(["pack", "kd", "--bundle", str(out), str(out.parent / "again")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out.parent / "again")
+    again = read(out.parent / "again", "train")
+    assert again == read(out, "train")
+
+
+def test_never_overwrites(bundle, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert packed(bundle) == tmp_path / "out"  # empty, so it may
+    with pytest.raises(ConfigError, match="out: is not empty"):
+        packed(bundle)
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "match"),
+    [
+        ("inference.yaml", "network_def: {_target_: monai_kd.networks.MobileNetV2}", "MobileNetV2.*not installed"),
+        ("inference.yaml", "net: '%configs/train.yaml::network_def'", "inference, net: reads another file"),
+        ("evaluate.yaml", "names: {0: benign}", "evaluate.*no equal in JSON. keys must be text"),
+        ("evaluate.yaml", "day: 2024-02-29", "evaluate.*no equal in JSON.*date"),
+        ("evaluate.yaml", "limit: .inf", "evaluate.*no equal in JSON"),
+    ],
+)
+def test_what_cannot_be_published_is_refused(bundle, tmp_path, file, text, match):
+    (bundle / "configs" / file).write_text(text + "\n")
+    with pytest.raises(ConfigError, match=match):
+        packed(bundle)
+    assert [path.name for path in tmp_path.iterdir()] == [bundle.name]
+
+
+def test_a_teacher_among_the_students_is_refused(taught, tmp_path):
+    (taught / "models" / "model.pt").write_bytes((taught / "teacher" / "model.pt").read_bytes())
+    with pytest.raises(ConfigError, match=r"models/model.pt: is the teacher"):
+        packed(taught)
+    assert [path.name for path in tmp_path.iterdir()] == [taught.name]  # nothing half written
+
+
+def test_another_student_than_inference_builds_is_refused(bundle):
+    with pytest.raises(ConfigError, match="network_def is changed by the command line"):
+        packed(bundle, "kd", "--network_def::out_features", "3")
+
+
+def test_only_a_recipe_is_packed(bundle):
+    with pytest.raises(ConfigError, match=r"train_alone.yaml: has no `recipe:` block"):
+        packed(bundle, "train_alone")
+    with pytest.raises(ConfigError, match="--run_id: is for running"):
+        packed(bundle, "kd", "--run_id", "check")
+
+
+def test_every_config_is_read_by_monai(bundle):
+    for file in sorted((packed(bundle) / "configs").iterdir()):
+        assert ConfigParser.load_config_file(file)

@@ -1,0 +1,124 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import yaml
+
+from monai_kd.commands.workflow import compose, importable, in_bundle
+from monai_kd.utils.errors import ConfigError, UnknownNameError
+
+
+def merged(bundle, *tokens, name="kd", config_file=None):
+    return compose(name, bundle, config_file, tokens).merged()
+
+
+def test_recipe_lies_over_the_bundle(bundle):
+    config = merged(bundle)
+    assert config["terms"]["kd"]["weight"] == 0.9
+    assert config["max_epochs"] == 3
+
+
+def test_overrides_lie_over_the_recipe(bundle):
+    assert merged(bundle, "--terms::kd::weight", "0.5")["terms"]["kd"]["weight"] == 0.5
+
+
+def test_more_files_lie_between_recipe_and_overrides(bundle, tmp_path, monkeypatch):
+    (tmp_path / "mine.yaml").write_text("terms::kd::weight: 4\nterms::label::weight: 5\n")
+    monkeypatch.chdir(tmp_path)
+    several = compose("kd", bundle, "multi_gpu_train.yaml,mine.yaml", ["--terms::label::weight", "6"])
+    assert [file.name for file in several.files] == ["train.yaml", "kd.yaml", "multi_gpu_train.yaml", "mine.yaml"]
+    config = several.merged()
+    assert [config["max_epochs"], config["terms"]["kd"]["weight"], config["terms"]["label"]["weight"]] == [7, 4, 6]
+    assert compose("kd", bundle, "['multi_gpu_train.yaml', 'mine.yaml']", []).files == several.files[:4]
+
+
+def test_an_override_of_the_bundle_is_as_good_as_a_recipe(bundle):
+    assert merged(bundle, name="train_alone")["terms"]["kd"] is None
+
+
+def test_a_recipe_of_ones_own(bundle, tmp_path):
+    (tmp_path / "mine.yaml").write_text("recipe: {id: mine}\nmax_epochs: 4\n")
+    assert merged(bundle, name=str(tmp_path / "mine.yaml"))["max_epochs"] == 4
+
+
+def test_none_reaches_monai(bundle):
+    flow = compose("kd", bundle, None, ["--terms::kd", "None"])
+    assert flow.overrides == {"terms::kd": "$None"}
+
+
+def test_an_override_cannot_append(bundle):
+    with pytest.raises(ConfigError, match="--config_file"):
+        compose("kd", bundle, None, ["--+train::handlers", "[1]"])
+
+
+def test_arguments_of_monai_are_apart(bundle, tmp_path):
+    (tmp_path / "args.yaml").write_text("run_id: check\nmax_epochs: 9\n")
+    flow = compose("kd", bundle, None, ["--args_file", str(tmp_path / "args.yaml"), "--init_id", "start"])
+    assert flow.options == {"run_id": "check", "init_id": "start"}
+    assert flow.overrides == {"max_epochs": 9}
+
+
+def test_keys_of_tracking_are_known(bundle):
+    flow = compose("kd", bundle, None, ["--tracking", "mlflow", "--experiment_name", "first"])
+    assert flow.overrides == {"experiment_name": "first"}
+    with pytest.raises(UnknownNameError, match="experiment_name"):
+        compose("kd", bundle, None, ["--experiment_name", "first"])
+
+
+@pytest.mark.parametrize("tokens", [["--max_epoch", "5"], ["--term::kd::weight", "5"]])
+def test_a_key_nothing_reads_is_refused(bundle, tokens):
+    with pytest.raises(UnknownNameError, match=r"did you mean '(max_epochs|terms)'"):
+        compose("kd", bundle, None, tokens)
+
+
+def test_a_path_that_leads_nowhere_is_refused(bundle):
+    with pytest.raises(ConfigError, match=r"command line: cannot set 'terms::kdd::weight'.*no kdd"):
+        compose("kd", bundle, None, ["--terms::kdd::weight", "5"])
+
+
+def test_a_recipe_that_asks_more_than_the_bundle_has_is_named(bundle):
+    path = bundle / "configs" / "train.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "passes": {"student": {"keys": "image"}}}))
+    with pytest.raises(ConfigError, match=r"fitnets.yaml: cannot set 'passes::teacher::taps'"):
+        compose("fitnets", bundle, None, ["--layers", "{}", "--spatial_dims", "2", "--teacher_channels", "2"])
+
+
+def test_a_recipe_for_another_kind_is_refused(bundle):
+    (bundle / "configs" / "metadata.json").write_text('{"kind": "multilabel_classification"}')
+    with pytest.raises(ConfigError, match=r"'mean_teacher' is for .*'multilabel_classification'") as error:
+        compose("mean_teacher", bundle, None, [])
+    fitting = error.value.fix.removeprefix("recipes that fit: ").split(", ")
+    assert "kd" in fitting
+    assert "mean_teacher" not in fitting
+    assert merged(bundle, name="kd")["terms"]["kd"]["weight"] == 0.9
+
+
+def test_a_bundle_without_a_kind_takes_any_recipe(bundle):
+    (bundle / "configs" / "metadata.json").write_text("{}")
+    assert merged(bundle, name="mean_teacher")["views"] == ["image", "image_2"]
+
+
+def test_what_is_not_there_is_named(bundle, tmp_path):
+    with pytest.raises(ConfigError, match="nowhere: no such folder"):
+        compose("kd", tmp_path / "nowhere", None, [])
+    with pytest.raises(ConfigError, match=r"no configs/train.yaml"):
+        compose("kd", tmp_path, None, [])
+    with pytest.raises(ConfigError, match=r"--config_file other.yaml"):
+        compose("kd", bundle, "other.yaml", [])
+    with pytest.raises(UnknownNameError, match=r"did you mean 'train_alone'"):
+        compose("train_alon", bundle, None, [])
+
+
+def test_finds_the_ending(bundle):
+    assert in_bundle(bundle, "metadata").name == "metadata.json"
+
+
+def test_scripts_are_importable_only_inside(bundle):
+    before = sys.path[:]
+    with importable(bundle):
+        assert sys.path[0] == str(bundle)
+    assert sys.path == before

@@ -1,0 +1,115 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from ignite.engine import Events
+from torch import nn
+
+from monai_kd.engines import alternate
+from monai_kd.handlers import EMA, Checkpoint, TermLogger, Weights
+from monai_kd.networks import Teacher
+from monai_kd.utils import ConfigError, linear
+from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer, same, state_of
+
+
+def log_turns(trainers) -> list[tuple[int, int]]:
+    """Which trainer ran which epoch, as it happens."""
+    turns: list[tuple[int, int]] = []
+    for i, trainer in enumerate(trainers):
+        trainer.add_event_handler(Events.EPOCH_STARTED, lambda e, i=i: turns.append((i, e.state.epoch)))
+    return turns
+
+
+@pytest.mark.parametrize("max_epochs", [1, 5])
+def test_trainers_take_turns_and_go_on_where_they_stopped(max_epochs):
+    trainers = [make_trainer(Classifier(), {}, {"label": LABEL}, batches(2), max_epochs) for _ in range(2)]
+    turns = log_turns(trainers)
+    alternate(trainers, rounds=3)
+    assert turns == [(0, 1), (1, 1), (0, 2), (1, 2), (0, 3), (1, 3)]
+    assert [trainer.state.iteration for trainer in trainers] == [6, 6]
+
+
+def test_turns_may_differ_in_length():
+    trainers = [make_trainer(Classifier(), {}, {"label": LABEL}, batches(1)) for _ in range(2)]
+    turns = log_turns(trainers)
+    alternate(trainers, rounds=2, epochs_per_round=[2, 1])
+    assert turns == [(0, 1), (0, 2), (1, 1), (0, 3), (0, 4), (1, 2)]
+
+
+def test_a_trainer_that_has_run_goes_on():
+    trainer = make_trainer(Classifier(), {}, {"label": LABEL}, batches(2), epochs=2)
+    trainer.run()
+    alternate([trainer], rounds=2)
+    assert (trainer.state.epoch, trainer.state.iteration) == (4, 8)
+
+
+def test_rounds_of_one_trainer_are_one_long_run():
+    rounds, long = Classifier(), Classifier()
+    long.load_state_dict(rounds.state_dict())
+    data = batches(3)
+    alternate([make_trainer(rounds, {}, {"label": LABEL}, data, momentum=0.9)], rounds=3)
+    make_trainer(long, {}, {"label": LABEL}, data, epochs=3, momentum=0.9).run()
+    assert same(rounds, long.state_dict())
+
+
+def test_peers_teach_each_other_in_turns():
+    one, other = Classifier(), Classifier(width=2)
+    data, terms = batches(2), {"label": LABEL, "mimic": MIMIC}
+    trainers = [make_trainer(a, {"teacher": {"network": Teacher(b)}}, terms, data) for a, b in ((one, other), (other, one))]
+    starts = []
+    for trainer in trainers:
+        trainer.add_event_handler(Events.STARTED, lambda _: starts.append((copy.deepcopy(one), copy.deepcopy(other))))
+    alternate(trainers, rounds=1)
+    (one_first, other_first), (one_then, other_then) = starts
+    assert not same(one_then, one_first.state_dict()) and same(other_then, other_first.state_dict())
+    assert same(one, one_then.state_dict()) and not same(other, other_then.state_dict())
+
+
+def test_a_head_that_one_stage_trained_teaches_in_the_next():
+    student, head, data = Classifier(), nn.Linear(3, 3), batches(2)
+    first = make_trainer(
+        student, {"head": {"keys": "student", "network": head}}, {"label": {**LABEL, "inputs": ["head", "label"]}}, data
+    )
+    first.run()
+    trained = state_of(head)
+    passes = {"head": {"keys": "student", "network": Teacher(head)}}
+    make_trainer(student, passes, {"mimic": {**MIMIC, "inputs": ["student", "head"]}}, data).run()
+    assert same(head, trained)
+
+
+def test_handlers_live_through_the_rounds(tmp_path):
+    student, data = Classifier(), batches(2)
+    copies = copy.deepcopy(student)
+    teachers = [Teacher.copy_of(student), Teacher.copy_of(copies)]
+    trainers = []
+    for network, teacher, folder in zip((student, copies), teachers, ("rounds", "long"), strict=True):
+        trainer = make_trainer(network, {"teacher": {"network": teacher}}, {"label": LABEL, "mimic": MIMIC}, data, epochs=3)
+        for handler in (
+            EMA(teacher, network, momentum=0.5),
+            Weights(trainer.loss_function, {"mimic": linear(3)}),
+            TermLogger(trainer.loss_function),
+            Checkpoint(tmp_path / folder),
+        ):
+            handler.attach(trainer)
+        trainers.append(trainer)
+    alternate(trainers[:1], rounds=3)
+    trainers[1].run()
+    assert same(student, copies.state_dict()) and same(teachers[0].network, teachers[1].network.state_dict())
+    assert trainers[0].state.metrics == trainers[1].state.metrics
+    states = [torch.load(tmp_path / f / "checkpoint.pt", weights_only=True)["trainer"] for f in ("rounds", "long")]
+    assert states[0] == states[1]
+
+
+@pytest.mark.parametrize(
+    ("count", "rounds", "epochs"), [(0, 1, 1), (2, 0, 1), (2, 1, 0), (2, 1, [1]), (2, 1, [1, 0]), (1, 1, [])]
+)
+def test_numbers_that_do_not_fit_are_an_error(count, rounds, epochs):
+    trainers = [make_trainer(Classifier(), {}, {"label": LABEL}, batches(1)) for _ in range(count)]
+    with pytest.raises(ConfigError, match=f"cannot alternate {count} trainers"):
+        alternate(trainers, rounds, epochs)
+    assert all(trainer.state.epoch == 0 for trainer in trainers)

@@ -1,0 +1,283 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is true of every loss: a test file subclasses `LossChecks`, gives constructor and oracle, and adds specifics."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from itertools import product
+from typing import Any
+
+import pytest
+import torch
+from monai.data import MetaTensor
+from torch import Tensor, nn
+
+from monai_kd.utils import ClassMismatchError, ConfigError, ShapeMismatchError
+
+HALVES = (torch.float16, torch.bfloat16)
+Shape = tuple[int, ...]
+
+
+class LossChecks:
+    """Checks of a loss `forward(input, target, **extras)`: student first, teacher second.
+
+    A subclass says how the loss is built and what its value is by the textbook, in plain loops over float64 numbers;
+    pytest parametrises `shape` with its `shapes`. A check that is not true of a loss is switched off where all can see
+    it, `test_identical_networks_give_zero = None`, with the reason beside it.
+    """
+
+    shapes: tuple[Shape, ...] = ((4, 5), (2, 3, 4, 5), (2, 3, 2, 3, 4))
+    volume: Shape = (4, 32, 32, 32, 32)
+    scale: float = 1.0  # standard deviation of the numbers
+    near: float = 1e-5  # relative error of the value where student = teacher + 1e-3; its gradient may have ten times it
+    mismatches: tuple[tuple[Shape, Shape, type[Exception], str], ...] = ()  # student, teacher, error, text
+
+    # what a subclass gives
+
+    def build(self) -> nn.Module:
+        """The loss, with its defaults or not."""
+        raise NotImplementedError
+
+    def oracle(self, input: Tensor, target: Tensor, **extras: Any) -> float:
+        """The value by the formula, written in plain loops; the tensors are float64."""
+        raise NotImplementedError
+
+    def extras(self, shape: Shape) -> dict[str, Any]:
+        """Further arguments of the loss and of its oracle, such as labels."""
+        return {}
+
+    # what the checks use
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        if "shape" in metafunc.fixturenames:
+            metafunc.parametrize("shape", self.shapes, ids=lambda shape: "x".join(map(str, shape)))
+
+    def pair(self, shape: Shape, dtype: torch.dtype = torch.float64, apart: float | None = None) -> list[Tensor]:
+        """A student that wants gradients and a teacher; with `apart`, the student differs by that much."""
+        target = self.scale * torch.randn(shape, dtype=torch.float32)
+        input = target + apart * torch.randn(shape) if apart else self.scale * torch.randn(shape)
+        return [input.to(dtype).requires_grad_(), target.to(dtype)]
+
+    def run(self, loss: Callable[..., Tensor], input: Tensor, *args: Any, factor: float = 1.0, **extras: Any) -> tuple:
+        """Value and gradient of the student, both in float64."""
+        input = input.detach().requires_grad_()
+        value = loss(input, *args, **extras)
+        assert value.shape == ()
+        (value * factor).backward()
+        return value.detach().double(), input.grad.double() / factor
+
+    def assert_finite(self, input: Tensor, target: Tensor, **extras: Any) -> None:
+        value, gradient = self.run(self.build(), input, target, **extras)
+        assert value.isfinite() and gradient.isfinite().all()
+
+    # what is true of every loss
+
+    @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-10), (torch.float32, 1e-5)], ids=["f64", "f32"])
+    def test_matches_plain_loop(self, shape, dtype, rtol):
+        (input, target), extras = self.pair(shape, dtype), self.extras(shape)
+        expected = self.oracle(input.detach().double(), target.double(), **extras)
+        value = self.build()(input, target, **extras)
+        assert value.dtype == dtype and value.item() == pytest.approx(expected, rel=rtol, abs=0)
+
+    def test_gradient_is_the_derivative(self, shape):
+        (input, target), extras, loss = self.pair(shape), self.extras(shape), self.build()
+        _, gradient = self.run(loss, input, target, **extras)
+        size = gradient.abs().max()
+        assert size > 0
+        assert torch.autograd.gradcheck(lambda x: loss(x, target, **extras) / size, input, rtol=1e-5, atol=1e-6)
+
+    def test_identical_networks_give_zero(self, shape):
+        (_, target), extras = self.pair(shape), self.extras(shape)
+        value, gradient = self.run(self.build(), target.clone(), target, **extras)
+        assert abs(value) < 1e-12 and gradient.abs().max() < 1e-12
+
+    def test_different_networks_give_more(self, shape):
+        (input, target), extras = self.pair(shape), self.extras(shape)
+        loss = self.build()
+        assert loss(input, target, **extras) > loss(target, target, **extras) + 1e-6
+
+    def test_gradient_does_not_reach_teacher(self, shape):
+        (input, target), extras = self.pair(shape), self.extras(shape)
+        target.requires_grad_()
+        self.build()(input, target, **extras).backward()
+        assert input.grad.abs().max() > 0 and target.grad is None
+
+    def test_near_the_teacher_no_digit_is_lost(self, shape):
+        (input, target), extras, loss = self.pair(shape, torch.float32, apart=1e-3), self.extras(shape), self.build()
+        value, gradient = self.run(loss, input, target, **extras)
+        exact, direction = self.run(loss, input.double(), target.double(), **extras)
+        expected = self.oracle(input.detach().double(), target.double(), **extras)
+        assert value.item() == pytest.approx(expected, rel=self.near, abs=0)
+        assert exact.item() == pytest.approx(expected, rel=self.near, abs=0)
+        assert (gradient - direction).norm() <= 10 * self.near * direction.norm()
+
+    @pytest.mark.parametrize("dtype", HALVES, ids=str)
+    def test_half_precision_under_autocast_is_as_good(self, shape, dtype):
+        (input, target), extras, loss = self.pair(shape, dtype), self.extras(shape), self.build()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(input, target, **extras)
+        expected = loss(input.double(), target.double(), **extras)
+        assert value.dtype == torch.float32 and value.item() == pytest.approx(expected.item(), rel=1e-4, abs=0)
+        value.backward()
+        assert input.grad.dtype == dtype and input.grad.isfinite().all()
+
+    @pytest.mark.parametrize("dtype", HALVES, ids=str)
+    def test_largest_half_numbers_are_finite(self, shape, dtype):
+        input, target = (6e4 * torch.randn(shape).sign().to(dtype) for _ in range(2))
+        self.assert_finite(input, target, **self.extras(shape))
+
+    def test_volume_in_half_precision(self):
+        (input, target), extras = self.pair(self.volume, torch.float16), self.extras(self.volume)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value, gradient = self.run(self.build(), input, target, factor=2.0**16, **extras)  # as GradScaler does
+        assert value.isfinite() and value > 0
+        assert gradient.isfinite().all() and gradient.abs().max() > 0
+
+    def test_constants_are_finite(self, shape):
+        extras = self.extras(shape)
+        for s, t in product((0.0, 1.0, -5.0), repeat=2):
+            self.assert_finite(torch.full(shape, s), torch.full(shape, t), **extras)
+
+    def test_batch_of_one(self, shape):
+        shape = (1, *shape[1:])
+        (input, target), extras = self.pair(shape), self.extras(shape)
+        self.assert_finite(input, target, **extras)
+        assert self.build()(input, target, **extras).item() == pytest.approx(
+            self.oracle(input.detach(), target, **extras), rel=1e-10, abs=1e-12
+        )
+
+    def test_empty_batch_is_a_connected_zero(self, shape):
+        shape = (0, *shape[1:])
+        value, gradient = self.run(self.build(), torch.zeros(shape), torch.zeros(shape), **self.extras(shape))
+        assert value == 0 and gradient.shape == shape
+
+    def test_nan_of_the_student_is_not_hidden(self, shape):
+        (input, target), extras = self.pair(shape), self.extras(shape)
+        with torch.no_grad():
+            input.view(-1)[0] = torch.nan
+        assert self.build()(input, target, **extras).isnan()
+
+    def test_memory_layout_does_not_matter(self, shape):
+        (input, target), extras, loss = self.pair(shape), self.extras(shape), self.build()
+        strided = [x.transpose(0, -1).contiguous().transpose(0, -1) for x in (input, target)]
+        assert loss(*strided, **extras).item() == pytest.approx(loss(input, target, **extras).item(), rel=1e-12)
+
+    def test_metadata_is_stripped(self, shape):
+        (input, target), extras, loss = self.pair(shape), self.extras(shape), self.build()
+        value = loss(MetaTensor(input), MetaTensor(target), **extras)
+        assert type(value) is Tensor and value == loss(input, target, **extras)
+
+    def test_is_deterministic_and_leaves_its_inputs_alone(self, shape):
+        (input, target), extras, loss = self.pair(shape, torch.float32), self.extras(shape), self.build()
+        before = input.detach().clone(), target.clone()
+        first, second = self.run(loss, input, target, **extras), self.run(copy.deepcopy(loss), input, target, **extras)
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+        assert torch.equal(input, before[0]) and torch.equal(target, before[1])
+
+    def test_compiles_whole(self):
+        shape = self.shapes[-1]
+        (input, target), extras, loss = self.pair(shape, torch.float32), self.extras(shape), self.build()
+        torch._dynamo.reset()
+        compiled = self.run(torch.compile(loss, fullgraph=True, backend="eager"), input, target, **extras)
+        for a, b in zip(compiled, self.run(loss, input, target, **extras), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=0)
+
+    def test_holds_no_state(self):
+        assert not list(self.build().parameters()) and not self.build().state_dict()
+
+    def test_never_broadcasts(self):
+        assert self.mismatches
+        for student, teacher, error, text in self.mismatches:
+            with pytest.raises(error, match=text):
+                self.build()(torch.zeros(student), torch.zeros(teacher), **self.extras(student))
+
+
+class DenseLossChecks(LossChecks):
+    """Checks of a loss that compares logits row by row, [N, C, *spatial], with a `mask` and a `reduction`."""
+
+    scale = 3.0
+    mismatches = (
+        ((2, 3), (2, 5), ClassMismatchError, "student has 3 classes, teacher 5"),
+        ((2, 3, 4, 4), (2, 1, 4, 4), ClassMismatchError, "student has 3 classes, teacher 1"),
+        ((2, 3, 4, 4), (1, 3, 4, 4), ShapeMismatchError, r"student is \(2, 3, 4, 4\), teacher \(1, 3, 4, 4\)"),
+        ((2, 3, 4, 4), (2, 3, 4, 1), ShapeMismatchError, r"teacher \(2, 3, 4, 1\)"),
+        ((2, 3, 4, 4), (2, 3, 4), ShapeMismatchError, r"teacher \(2, 3, 4\)"),
+        ((3,), (3,), ShapeMismatchError, r"\[N, C, \*spatial\], got \(3,\)"),
+    )
+
+    def build(self, **options: Any) -> nn.Module:
+        raise NotImplementedError
+
+    def row(self, student: list[float], teacher: list[float]) -> float:
+        """The value of one row by the formula: logits of one sample, pixel or voxel."""
+        raise NotImplementedError
+
+    def rows(self, input: Tensor, target: Tensor) -> Iterator[float]:
+        for logits in zip(*(x.movedim(1, -1).flatten(0, -2).tolist() for x in (input, target)), strict=True):
+            yield self.row(*logits)
+
+    def oracle(self, input: Tensor, target: Tensor, **extras: Any) -> float:
+        values = list(self.rows(input, target))
+        return sum(values) / len(values)
+
+    def test_reductions_agree(self, shape):
+        input, target = self.pair(shape)
+        rows = self.build(reduction="none")(input, target)
+        assert rows.shape == (shape[0], *shape[2:])
+        assert rows.flatten().tolist() == pytest.approx(list(self.rows(input.detach(), target)), rel=1e-10)
+        torch.testing.assert_close(self.build(reduction="sum")(input, target), rows.sum())
+        torch.testing.assert_close(self.build(reduction="mean")(input, target), rows.mean())
+
+    def test_unknown_reduction_is_refused(self):
+        with pytest.raises(ConfigError, match="reduction must be 'mean', 'sum' or 'none', got 'avg'"):
+            self.build(reduction="avg")
+
+    def test_dense_logits_are_rows(self, shape):
+        """The class axis is the second one, and voxels are averaged, never summed."""
+        input, target = self.pair(shape)
+        flat = [x.movedim(1, -1).flatten(0, -2) for x in (input, target)]
+        torch.testing.assert_close(self.build()(input, target), self.build()(*flat), rtol=1e-12, atol=0)
+
+    @pytest.mark.parametrize("dtype", [torch.bool, torch.float64], ids=str)
+    def test_mask_takes_the_weighted_mean(self, shape, dtype):
+        (input, target), rows = self.pair(shape), (shape[0], *shape[2:])
+        mask = torch.rand(rows, dtype=torch.float64)
+        mask = mask.masked_fill(mask < 0.4, 0).to(dtype)
+        weights = mask.flatten().double().tolist()
+        products = [w * x for w, x in zip(weights, self.rows(input.detach(), target), strict=True)]
+        for m in (mask, mask.unsqueeze(1)):
+            assert self.build()(input, target, mask=m).item() == pytest.approx(sum(products) / sum(weights), rel=1e-10)
+        assert self.build(reduction="none")(input, target, mask=mask).flatten().tolist() == pytest.approx(products)
+
+    def test_empty_mask_is_a_connected_zero(self, shape):
+        mask = torch.zeros((shape[0], *shape[2:]), dtype=torch.bool)
+        value, gradient = self.run(self.build(), *self.pair(shape), mask=mask)
+        assert value == 0 and torch.equal(gradient, torch.zeros_like(gradient))
+
+    def test_nothing_outside_of_the_mask_counts(self, shape):
+        (input, target), mask = self.pair(shape), torch.ones((shape[0], *shape[2:]), dtype=torch.bool)
+        mask[0] = False
+        expected, _ = self.run(self.build(), input[1:], target[1:])
+        with torch.no_grad():
+            input[0], target[0] = torch.nan, torch.inf
+        value, gradient = self.run(self.build(), input, target, mask=mask)
+        torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+        assert torch.equal(gradient[0], torch.zeros_like(gradient[0])) and gradient[1:].isfinite().all()
+
+    def test_mask_compiles_whole(self):
+        """A graph in one piece has no value read back and no shape that depends on data."""
+        shape = self.shapes[-1]
+        (input, target), mask = self.pair(shape), torch.rand((shape[0], 1, *shape[2:])) < 0.7
+        torch._dynamo.reset()
+        compiled = torch.compile(self.build(), fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(input, target, mask=mask), self.build()(input, target, mask=mask))
+
+    def test_wrong_mask_is_refused(self):
+        input = torch.zeros(2, 3, 4, 4)
+        with pytest.raises(ShapeMismatchError, match=r"mask is \(2, 4\).*\(2, 4, 4\) or \(2, 1, 4, 4\)"):
+            self.build()(input, input, mask=torch.ones(2, 4))
+        with pytest.raises(ConfigError, match=r"mask must be boolean or floating, got torch.int64"):
+            self.build()(input, input, mask=torch.ones(2, 4, 4, dtype=torch.int64))

@@ -1,0 +1,43 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import pytest
+import torch
+from monai.utils import LossReduction
+
+from monai_kd.losses.checks import check_batch, check_logits, check_mask, check_positive, check_reduction
+from monai_kd.utils import ClassMismatchError, ConfigError, DistillationError, ShapeMismatchError
+
+
+def test_reduction_of_monai_is_known():
+    assert [check_reduction(reduction) for reduction in LossReduction] == ["none", "mean", "sum"]
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan"), float("inf")])
+def test_positive_names_argument_and_value(value):
+    with pytest.raises(ConfigError, match=f"width must be a positive number, got {value}"):
+        check_positive(value, "width")
+
+
+def test_classes_are_named_before_the_rest():
+    with pytest.raises(ClassMismatchError, match=r"KDLoss: student has 3 classes, teacher 5.*\(2, 3, 8\).*\(2, 5, 4\)"):
+        check_logits(torch.zeros(2, 3, 8), torch.zeros(2, 5, 4), where="KDLoss")
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 1)])
+def test_mask_of_plain_rows(shape):
+    check_mask(torch.ones(shape), torch.zeros(2, 3), where="KDLoss")
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 1, 1), (1, 2)])
+def test_mask_of_other_rows_is_refused(shape):
+    with pytest.raises(ShapeMismatchError, match=r"must be \(2,\) or \(2, 1\)"):
+        check_mask(torch.ones(shape), torch.zeros(2, 3), where="KDLoss")
+
+
+def test_features_of_the_same_samples_may_differ_in_all_else():
+    check_batch(torch.zeros(2, 3), torch.zeros(2, 5, 4, 4), where="loss")
+    with pytest.raises(DistillationError, match="1, 2 or 3 spatial axes"):
+        check_batch(torch.zeros(2, 3), torch.zeros(2, 5, 4, 4), where="loss", spatial=True)

@@ -1,0 +1,128 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+
+from monai_kd.metrics import accuracy, agreement, balanced_accuracy, macro_auc, resampled_rows
+from monai_kd.report import load_runs
+from monai_kd.report.results import PRIMARY, SCORES, Score, compare, plain, rows_of
+from monai_kd.utils.errors import DataError
+
+
+@pytest.fixture
+def rows(study):
+    return rows_of(load_runs(study.root), resamples=40)
+
+
+def test_rows_are_ordered_by_setting_then_role(make_run):
+    for role, setting in [("teacher", "a"), ("distilled", "b"), ("alone", "b"), ("alone", "a"), ("teacher", "c")]:
+        make_run(role, setting=setting)
+    found = [(row.setting, row.role) for row in rows_of(load_runs(make_run.root), resamples=1)]
+    assert found == [("c", "teacher"), ("b", "alone"), ("b", "distilled"), ("a", "teacher"), ("a", "alone")]
+
+
+def test_scores_are_means_and_deviations_over_seeds(rows):
+    for row in rows:
+        for name, metric in SCORES.items():
+            values = [metric(run.label, run.probability) for run in row.runs]
+            assert row.scores[name].seeds == pytest.approx(values)
+            assert row.scores[name].mean == pytest.approx(statistics.mean(values))
+            if len(values) > 1:
+                assert row.scores[name].spread == pytest.approx(statistics.stdev(values))
+
+
+def test_one_seed_has_no_spread():
+    assert math.isnan(Score.of([0.5]).spread)
+
+
+def test_agreement_is_with_the_teacher(rows):
+    teacher, alone = rows[0].runs[0], rows[1]
+    values = [agreement(run.probability, teacher.probability) for run in alone.runs]
+    assert alone.scores["agreement"].mean == pytest.approx(statistics.mean(values))
+    assert "agreement" not in rows[0].scores
+
+
+def test_intervals_match_plain_loop(rows):
+    runs = rows[2].runs
+    for name, metric in {"accuracy": accuracy, PRIMARY: balanced_accuracy, "auc": macro_auc}.items():
+        draws = [
+            statistics.mean(metric(run.label[drawn], run.probability[drawn]) for run in runs)
+            for drawn in resampled_rows(runs[0].group, n=40)
+        ]
+        found = rows[2].intervals[name]
+        assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
+
+
+def test_differences_are_paired_by_seed_and_resample(rows):
+    (found,) = compare(rows)
+    alone, distilled = rows[1].runs, rows[2].runs
+    gains = [
+        accuracy(b.label, b.probability) - accuracy(a.label, a.probability)
+        for a, b in zip(alone, distilled, strict=True)
+    ]
+    draws = [
+        statistics.mean(
+            accuracy(b.label[drawn], b.probability[drawn]) - accuracy(a.label[drawn], a.probability[drawn])
+            for a, b in zip(alone, distilled, strict=True)
+        )
+        for drawn in resampled_rows(alone[0].group, n=40)
+    ]
+    assert found.scores["accuracy"].seeds == pytest.approx(gains)
+    assert found.intervals["accuracy"].high == pytest.approx(np.quantile(draws, 0.975))
+
+
+def test_the_student_against_itself_differs_by_nothing(make_run):
+    same = make_run.predictions(0.6, 3)
+    make_run("alone", probability=same)
+    make_run("distilled", probability=same)
+    (found,) = compare(rows_of(load_runs(make_run.root), resamples=20))
+    assert found.intervals[PRIMARY] == (0, 0, 0, 0)
+
+
+def test_only_seeds_of_both_are_compared(make_run):
+    for seed in (0, 1, 2):
+        make_run("alone", seed)
+    for seed in (2, 1, 7):
+        make_run("distilled", seed)
+    (found,) = compare(rows_of(load_runs(make_run.root), resamples=5))
+    assert found.seeds == (1, 2)
+    assert len(found.scores["auc"].seeds) == 2
+
+
+def test_settings_are_not_compared_with_each_other(make_run):
+    make_run("alone", setting="a")
+    make_run("distilled", setting="b")
+    assert compare(rows_of(load_runs(make_run.root), resamples=5)) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("case", np.array([f"other{i:02d}" for i in range(60)])),
+        ("label", np.arange(60) % 2),
+        ("group", np.arange(60) // 5),
+    ],
+)
+def test_students_tested_on_different_cases_are_refused(make_run, key, value):
+    first, second = make_run("alone"), make_run("distilled", **{key: value})
+    with pytest.raises(DataError, match=f"predictions.npz, key '{key}': differs from") as error:
+        compare(rows_of(load_runs(make_run.root), resamples=5))
+    assert str(first) in str(error.value) and str(second) in str(error.value)
+
+
+def test_costs_average_what_is_known(make_run):
+    for seed, latency in enumerate([0.2, None, 0.4]):
+        make_run("alone", seed, latency_ms=latency, flops=None)
+    (row,) = rows_of(load_runs(make_run.root), resamples=5)
+    assert row.costs["latency_ms"] == pytest.approx(0.3)
+    assert row.costs["flops"] is None
+
+
+def test_plain_turns_nan_into_null():
+    assert plain({"a": Score((1.0,), 1.0, math.nan)}) == {"a": {"seeds": [1.0], "mean": 1.0, "spread": None}}
