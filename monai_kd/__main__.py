@@ -69,17 +69,17 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
 
         print(write_report(args.directory))
     else:
-        from monai_kd.commands.workflow import compose
+        from monai_kd.commands.composition import compose
 
-        flow = compose(args.id, args.bundle, args.config_file, tokens)
+        composed = compose(args.id, args.bundle, args.config_file, tokens)
         if args.command == "run":
             from monai_kd.commands.run import run
 
-            run(flow)
+            run(composed)
         else:
             from monai_kd.commands.pack import pack
 
-            print(pack(flow, args.out))
+            print(pack(composed, args.out))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,8 @@ from monai_kd.losses import Objective
 CLASSES = 3
 LABEL = {"loss": nn.CrossEntropyLoss(), "inputs": ["student", "label"]}
 MIMIC = {"loss": nn.MSELoss(), "inputs": ["student", "teacher"]}
+HINT = {"hint": "act"}
+HINTED = {"loss": nn.MSELoss(), "inputs": ["student.hint", "teacher.hint"]}
 
 
 class Counter(nn.Module):
@@ -74,6 +76,11 @@ class Answering(nn.Module):
         return answers[self.kind]
 
 
+def both(teacher: nn.Module) -> dict[str, Any]:
+    """A student's and a teacher's pass, both tapped."""
+    return {"student": {"taps": HINT}, "teacher": {"network": teacher, "taps": HINT}}
+
+
 def images(rows: int = 4, spatial_dims: int = 2, size: int = 6) -> Tensor:
     """Random images [N, 1, *spatial]."""
     return torch.randn(rows, 1, *[size] * spatial_dims)
@@ -105,9 +112,7 @@ def make_trainer(
 ) -> DistillationTrainer:
     """A trainer on the CPU; the student's pass reads `image` unless `passes` says otherwise."""
     inferer = DistillationInferer({"student": {}, **passes}, autocast=autocast)
-    kwargs.setdefault(
-        "optimizer", torch.optim.SGD(monai_kd.trainable(student, inferer), lr=lr, momentum=momentum)
-    )
+    kwargs.setdefault("optimizer", torch.optim.SGD(monai_kd.trainable(student, inferer), lr=lr, momentum=momentum))
     return DistillationTrainer(
         device="cpu",
         max_epochs=epochs,

@@ -22,7 +22,7 @@ import monai_kd
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "monai_kd"
-IMPORTED_AS = {"ignite": "pytorch-ignite", "yaml": "pyyaml", "skimage": "scikit-image"}
+IMPORTED_AS = {"ignite": "pytorch-ignite", "PIL": "pillow", "skimage": "scikit-image", "yaml": "pyyaml"}
 
 
 def requirements(text: str) -> dict[str, Requirement]:

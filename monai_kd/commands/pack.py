@@ -15,9 +15,9 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 import monai_kd
+from monai_kd.commands.composition import Composition, config_files, importable, in_bundle, merge
 from monai_kd.commands.plain import foreign, strings
 from monai_kd.commands.reached import reached
-from monai_kd.commands.workflow import Workflow, config_files, importable, in_bundle
 from monai_kd.utils.errors import ConfigError
 
 __all__ = ["pack"]
@@ -25,15 +25,15 @@ __all__ = ["pack"]
 _CARRIED = ("LICENSE", "docs", "scripts", "configs/logging.conf")
 
 
-def pack(flow: Workflow, out: str | os.PathLike) -> Path:
+def pack(composed: Composition, out: str | os.PathLike) -> Path:
     """Write a bundle and what is laid over it as one bundle that needs no file of monai_kd, all in JSON.
 
-    Its `train.json` is the bundle's with the recipe in it; other ways to train (`train_*`) stay behind. `metadata.json`
-    says by which recipe, from which paper and from which teacher, by checksum. The student's files `models/model.*`
-    come along if there are any, the teacher never does.
+    Its `train.json` is the bundle's with the recipe in it, and `train_teacher.json` or `train_alone.json` are the
+    bundle's own, each with all that it needs. `metadata.json` says by which recipe, from which paper and from which
+    teacher, by checksum. The student's files `models/model.*` come along if there are any, the teacher never does.
 
     Args:
-        flow: a bundle's training and what is laid over it.
+        composed: a bundle's training and what is laid over it.
         out: the folder to write; it appears when it is complete.
 
     Raises:
@@ -43,19 +43,24 @@ def pack(flow: Workflow, out: str | os.PathLike) -> Path:
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise ConfigError("is not empty", where=str(out), fix="pack into a new folder")
-    if flow.options:
-        raise ConfigError("is for running, not for packing", where=", ".join(f"--{key}" for key in flow.options))
+    if composed.options:
+        raise ConfigError("is for running, not for packing", where=", ".join(f"--{key}" for key in composed.options))
+    if not composed.info.get("id"):
+        raise ConfigError("has no `recipe:` block", where=str(composed.recipe.path), fix="pack takes a recipe")
     for stem in ("metadata", "inference"):
-        in_bundle(flow.bundle, stem)
-    configs = {"train": flow.merged()}
-    for file in config_files(flow.bundle):
-        if not file.stem.startswith("train"):
+        in_bundle(composed.bundle, stem)
+    configs = {"train": composed.merged()}
+    for file in config_files(composed.bundle):
+        if file.stem.startswith("train_"):
+            configs[file.stem] = merge([composed.files[0], file])
+        elif file.stem != "train":
             configs[file.stem] = ConfigParser.load_config_file(file)
     for stem, config in configs.items():
         _check_alone(stem, config)
-    _check_inference(flow, configs["inference"])
-    teachers = _teachers(flow, configs)
-    configs["metadata"] = _described(configs["metadata"], flow, teachers)
+    with importable(composed.bundle):
+        _check_inference(composed, configs)
+        teachers = _teachers(composed, configs)
+    configs["metadata"] = _described(configs["metadata"], composed, teachers)
     texts = {stem: _as_json(stem, config) for stem, config in configs.items()}
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -64,37 +69,37 @@ def pack(flow: Workflow, out: str | os.PathLike) -> Path:
         (build / "configs").mkdir(parents=True)
         for stem, text in texts.items():
             (build / "configs" / f"{stem}.json").write_text(text, encoding="utf-8")
-        _carry(flow.bundle, build, set(teachers.values()))
+        _carry(composed.bundle, build, set(teachers.values()))
         if out.is_dir():
             out.rmdir()
         os.replace(build, out)
     return out
 
 
-def _described(metadata: dict[str, Any], flow: Workflow, teachers: dict[str, str]) -> dict[str, Any]:
-    info = flow.recipe.config.get("recipe")
-    if info is None:
-        raise ConfigError("has no `recipe:` block", where=str(flow.recipe.path), fix="pack takes a recipe")
-    block: dict[str, Any] = {"recipe": flow.recipe.id, **{k: info[k] for k in ("title", "paper", "doi") if k in info}}
+def _described(metadata: dict[str, Any], composed: Composition, teachers: dict[str, str]) -> dict[str, Any]:
+    told: dict[str, Any] = {key: composed.info[key] for key in ("title", "paper", "doi") if key in composed.info}
+    block = {"recipe": composed.recipe.id, **told}
     if teachers:
         block["teacher"] = [{"file": name, "sha256": digest} for name, digest in teachers.items()]
     required = {**metadata.get("required_packages_version", {}), "monai-kd": monai_kd.__version__}
     return {**metadata, "required_packages_version": required, "distillation": block}
 
 
-def _teachers(flow: Workflow, configs: dict[str, Any]) -> dict[str, str]:
+def _teachers(composed: Composition, configs: dict[str, Any]) -> dict[str, str]:
     """Names and checksums of the weights that the training reads as a teacher's, of those that are there."""
-    train, root = configs["train"], flow.bundle.resolve()
-    parser = ConfigParser({**copy.deepcopy(train), "bundle_root": str(root), "_meta_": configs["metadata"]})
-    found: dict[str, str] = {}
-    with importable(root):
-        for key in sorted({"teacher_checkpoint", "teacher_checkpoints"} & reached(train)):
-            value = parser.get_parsed_content(key)
-            for path in map(Path, [value] if isinstance(value, (str, os.PathLike)) else value):
-                if path.is_file():
-                    inside = path.resolve().is_relative_to(root)
-                    found[path.resolve().relative_to(root).as_posix() if inside else path.name] = _sha256(path)
+    root, found = composed.bundle.resolve(), {}
+    parser = _parser(configs, "train", root)
+    for key in sorted({"teacher_checkpoint", "teacher_checkpoints"} & reached(configs["train"])):
+        value = parser.get_parsed_content(key)
+        for path in map(Path, [value] if isinstance(value, (str, os.PathLike)) else value):
+            if path.is_file():
+                inside = path.resolve().is_relative_to(root)
+                found[path.resolve().relative_to(root).as_posix() if inside else path.name] = _sha256(path)
     return found
+
+
+def _parser(configs: dict[str, Any], stem: str, root: Path) -> ConfigParser:
+    return ConfigParser({**copy.deepcopy(configs[stem]), "bundle_root": str(root), "_meta_": configs["metadata"]})
 
 
 def _check_alone(stem: str, config: dict[str, Any]) -> None:
@@ -104,22 +109,21 @@ def _check_alone(stem: str, config: dict[str, Any]) -> None:
             raise ConfigError(f"reads another file, {text!r}", where=f"{stem}, {key}", fix=fix)
 
 
-def _check_inference(flow: Workflow, config: dict[str, Any]) -> None:
-    others = foreign(config)
+def _check_inference(composed: Composition, configs: dict[str, Any]) -> None:
+    where = f"{composed.bundle}, inference"
+    others = foreign(configs["inference"])
     if others:
         what = f"names more than MONAI and torch: {', '.join(others)}"
-        why = "a published student must load where monai_kd is not installed"
-        raise ConfigError(what, where=f"{flow.bundle}, inference", why=why)
-    changed = [file.name for file in flow.files[1:] if _touches_network(ConfigParser.load_config_file(file))]
-    if changed or _touches_network(flow.overrides):
-        what = "would build another network than train"
-        why = f"network_def is changed by {', '.join(changed) or 'the command line'}"
-        fix = "change it in the bundle's own train and inference"
-        raise ConfigError(what, where=f"{flow.bundle}, inference", why=why, fix=fix)
-
-
-def _touches_network(config: dict[str, Any]) -> bool:
-    return any(key.lstrip("+").replace("#", "::").split("::")[0] == "network_def" for key in config)
+        raise ConfigError(what, where=where, why="a published student must load where monai_kd is not installed")
+    parameters = []
+    for stem in ("train", "inference"):
+        network = _parser(configs, stem, composed.bundle.resolve()).get_parsed_content("network_def")
+        parameters.append({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
+    if parameters[0] != parameters[1]:
+        differ = sorted(dict(parameters[0].items() ^ parameters[1].items()))
+        why = f"{len(differ)} tensors differ, the first is {differ[0]!r}"
+        fix = "give inference the network_def that train has"
+        raise ConfigError("builds another network than train", where=where, why=why, fix=fix)
 
 
 def _as_json(stem: str, config: dict[str, Any]) -> str:

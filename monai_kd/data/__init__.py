@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .datalist import has_modality, load_datalist, read_dataset
+from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
-from .records import History, Predictions, train_seconds, write_run
+from .records import History, Predictions, train_seconds, typed_command, write_run

@@ -15,7 +15,7 @@ from monai.utils import optional_import
 from monai_kd.data.labeled import draw_labeled
 from monai_kd.utils.errors import DataError
 
-__all__ = ["has_modality", "load_datalist", "read_dataset"]
+__all__ = ["class_names", "has_modality", "load_datalist", "read_dataset"]
 
 SECTIONS = ("training", "validation", "test")
 FILE = "dataset.json"
@@ -51,6 +51,17 @@ def read_dataset(dataset_dir: str | os.PathLike) -> dict[str, Any]:
             )
         lists[section] = [{"image": item} if isinstance(item, str) else item for item in items]
     return {**content, **lists}
+
+
+def class_names(dataset_dir: str | os.PathLike, num_classes: int) -> list[str]:
+    """The names of the classes: `labels` of the `dataset.json`, by number; a class without one is called by its number.
+
+    Args:
+        dataset_dir: folder of the `dataset.json`.
+        num_classes: how many.
+    """
+    names = read_dataset(dataset_dir).get("labels", {})
+    return [str(names.get(str(i), i)) for i in range(num_classes)]
 
 
 def has_modality(dataset_dir: str | os.PathLike, key: str) -> bool:

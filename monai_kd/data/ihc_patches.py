@@ -102,6 +102,7 @@ def _is_written(folder: Path, tile: int, stride: int) -> bool:
 
 
 def _head(tile: int, stride: int) -> dict[str, Any]:
+    rows = ", ".join(f"{section} rows {start}-{stop}" for section, (start, stop) in REGIONS.items())
     return {
         "name": "ihc_patches",
         "description": "Patches of an immunohistochemistry picture, graded by their DAB-positive area",
@@ -110,6 +111,7 @@ def _head(tile: int, stride: int) -> dict[str, Any]:
         "tensorImageSize": "2D",
         "modality": {"0": "hematoxylin"},
         "labels": {str(i): grade for i, grade in enumerate(GRADES)},
+        "split": f"{rows}; patches of {tile} pixels, stride {stride}; intervals resample blocks of {BLOCK} pixels",
         "tile": tile,
         "stride": stride,
     }

@@ -6,6 +6,8 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +20,7 @@ from torch import Tensor
 
 from monai_kd.utils.errors import DataError
 
-__all__ = ["History", "Predictions", "train_seconds", "write_run"]
+__all__ = ["History", "Predictions", "train_seconds", "typed_command", "write_run"]
 
 
 def _replace(path: Path, text: str) -> None:
@@ -29,7 +31,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 class History:
-    """Write what a trainer and its evaluator measured, epoch by epoch, to `history.csv`: the learning curves of a report.
+    """Write what a trainer and its evaluator measured, epoch by epoch, to `history.csv`: a report's learning curves.
 
     Columns: `epoch`; the trainer's metrics by name (with `TermLogger`: every term, unweighted); and, in the epochs that
     were validated, the evaluator's. When the run ends, `training.json` beside it says how long it took. Among the
@@ -108,8 +110,8 @@ def _numbers(metrics: Mapping[str, Any]) -> dict[str, float]:
 class Predictions:
     """Write an evaluator's class probabilities to `predictions.npz`, which a report reads, and `predictions.csv`.
 
-    Arrays: `case` [N] and `group` [N], text; `label` [N]; `probability` [N, C], the softmax of the network's answer. The
-    batch has the keys `case` and `group`; the evaluator is not decollated.
+    Arrays: `case` [N] and `group` [N], text; `label` [N]; `probability` [N, C], the softmax of the network's answer.
+    The batch has the keys `case` and `group`; the evaluator is not decollated.
 
     Args:
         output_dir: folder of the two files, made if need be.
@@ -167,6 +169,15 @@ def train_seconds(output_dir: str | os.PathLike) -> float | None:
     """
     path = Path(output_dir) / "training.json"
     return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else None
+
+
+def typed_command() -> str:
+    """Return what was typed to start this process, as one could type it again in the same folder."""
+    program = Path(sys.argv[0])
+    if program.name == "__main__.py":  # python -m package
+        package = ".".join(program.parent.parts[-2 if program.parent.parent.name == "monai" else -1 :])
+        return shlex.join(["python", "-m", package, *sys.argv[1:]])
+    return shlex.join([program.name, *sys.argv[1:]])
 
 
 def write_run(output_dir: str | os.PathLike, content: Mapping[str, Any]) -> Path:

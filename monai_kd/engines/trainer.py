@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from monai_kd.handlers import SyncGradients
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
-from monai_kd.networks import Teacher
+from monai_kd.networks import teachers_in
 from monai_kd.utils import ConfigError, is_distributed, plain, to_device, unique, unwrap
 
 __all__ = ["DistillationTrainer", "trainable"]
@@ -170,7 +170,7 @@ class DistillationTrainer(SupervisedTrainer):
         """An optimiser that holds a teacher's parameters would move it, by weight decay alone."""
         held = self._held()
         for where, network in self._networks().items():
-            for teacher in (m for m in network.modules() if isinstance(m, Teacher)):
+            for teacher in teachers_in(network):
                 for name, parameter in teacher.network.named_parameters():
                     if id(parameter) in held:
                         raise ConfigError(
@@ -186,7 +186,7 @@ class DistillationTrainer(SupervisedTrainer):
             idle = [n for n, p in network.named_parameters() if p.requires_grad and id(p) not in held]
             if idle:
                 warnings.warn(
-                    f"{where}: {len(idle)} parameters require a gradient but are not in the optimiser ({idle[0]!r}, ...);"
+                    f"{where}: {len(idle)} parameters ({idle[0]!r}, ...) require a gradient but are not in the optimiser;"
                     " build it from monai_kd.trainable(network, inferer)",
                     stacklevel=2,
                 )
@@ -197,7 +197,7 @@ class DistillationTrainer(SupervisedTrainer):
         return [p for group in self.optimizer.param_groups for p in group["params"] if id(p) not in wrapped]
 
     def _check(self) -> None:
-        self.inferer.check(self.network, {*self.loss_function.needs(), self.pred})
+        self.inferer.check(self.network, {*self.loss_function.names(), self.pred})
         self._refuse_teachers()
         self._warn_idle()
 

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from torch import nn
+from torch import Tensor, nn
 
-from monai_kd.utils import CheckpointError, unwrap
+from monai_kd.handlers.random_state import random_state, set_random_state
+from monai_kd.utils import CheckpointError, read_state, unwrap
 
 __all__ = ["Checkpoint"]
 
@@ -25,9 +24,9 @@ class Checkpoint:
     The file holds `network` (the plain student), `optimizer`, `trainer` (epoch, iteration), `scaler`, `passes`
     (networks of passes that learn or remember), `objective` (term weights), `handlers` (every handler with a state:
     `EMA` with its teacher, `Snapshot`, learning-rate schedulers) and `random` (states of torch's, numpy's and Python's
-    generators), only tensors and plain numbers, so it loads with `weights_only=True`. It is written beside and then
-    renamed. The published student is another file: MONAI's `CheckpointSaver` with the network alone writes
-    `models/model.pt`.
+    generators and of the data set's random transforms), only tensors and plain numbers, so it loads with
+    `weights_only=True`. It is written beside and then renamed. The published student is another file: MONAI's
+    `CheckpointSaver` with the network alone writes `models/model.pt`.
 
     Args:
         save_dir: folder, made if need be.
@@ -73,14 +72,14 @@ class Checkpoint:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
         try:
-            torch.save({**_nested(state), "random": _random_state()}, temporary)
+            torch.save({**_nested(state), "random": random_state(engine.data_loader)}, temporary)
             os.replace(temporary, self.path)
         finally:
             temporary.unlink(missing_ok=True)
 
     def load(self, engine: Any) -> None:
         """Put the state of the file into `engine`."""
-        state = torch.load(self.path, map_location="cpu", weights_only=True)
+        state = read_state(self.path)
         parts, epochs = self._parts(engine), engine.state.max_epochs
         saved = {k: v for k, v in _flat(state).items() if not k.startswith("random")}
         if saved.keys() != parts.keys():
@@ -102,7 +101,7 @@ class Checkpoint:
                 fix="raise max_epochs, or start anew with resume=False",
             )
         engine.state.max_epochs = epochs  # what the run asks for, not what the saved one did
-        _set_random_state(state["random"])
+        set_random_state(state["random"], engine.data_loader)
 
     def _parts(self, engine: Any) -> dict[str, Any]:
         """Everything with a state, by the path it has in the file."""
@@ -127,7 +126,8 @@ def _stateful_handlers(engine: Any) -> dict[str, Any]:
     owners: dict[int, Any] = {}
     for registered in engine._event_handlers.values():
         for function, *_ in registered:
-            owner = getattr(function, "__self__", function)
+            wrapped = getattr(function, "_parent", None)  # ignite wraps a handler of every k-th event
+            owner = getattr(function if wrapped is None else wrapped(), "__self__", function)
             owner = getattr(owner, "lr_scheduler", owner)  # MONAI's LrScheduleHandler
             if (
                 hasattr(owner, "state_dict")
@@ -138,8 +138,20 @@ def _stateful_handlers(engine: Any) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for owner in owners.values():
         kind = type(owner).__name__
+        if not _is_plain(owner.state_dict()):
+            engine.logger.warning(f"Checkpoint leaves out {kind}: its state is more than tensors and plain values")
+            continue
         named[f"{kind}_{sum(k.startswith(kind + '_') for k in named)}"] = owner
     return named
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether `torch.load(weights_only=True)` would read it: enumerations and numpy's numbers are refused."""
+    if isinstance(value, dict):
+        return all(_is_plain(k) and _is_plain(v) for k, v in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return isinstance(value, Tensor) or type(value) in (str, int, float, bool, type(None))
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,32 +169,3 @@ def _flat(nested: Mapping[str, Any]) -> dict[str, Any]:
     groups = {k: nested.get(k, {}) for k in ("passes", "handlers")}
     flat = {k: v for k, v in nested.items() if k not in groups}
     return flat | {f"{group}.{k}": v for group, states in groups.items() for k, v in states.items()}
-
-
-def _random_state() -> dict[str, Any]:
-    kind, keys, position, has_gauss, gauss = np.random.get_state()  # noqa: NPY002  (MONAI and augmentation libraries draw from it)
-    version, words, gauss_next = random.getstate()
-    state: dict[str, Any] = {
-        "torch": torch.get_rng_state(),
-        "numpy": [
-            str(kind),
-            torch.from_numpy(np.asarray(keys, dtype=np.int64)),
-            int(position),
-            int(has_gauss),
-            float(gauss),
-        ],
-        "python": [version, list(words), gauss_next],
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def _set_random_state(state: Mapping[str, Any]) -> None:
-    torch.set_rng_state(state["torch"])
-    kind, keys, *rest = state["numpy"]
-    np.random.set_state((kind, keys.numpy().astype(np.uint32), *rest))  # noqa: NPY002
-    version, words, gauss_next = state["python"]
-    random.setstate((version, tuple(words), gauss_next))
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])

@@ -34,6 +34,9 @@ class MovingTeacher:
             raise ConfigError("the teacher must come from Teacher.copy_of(student)", where=name)
         theirs = {k: v.shape for k, v in unwrap(student).state_dict().items() if isinstance(v, Tensor)}
         mine = {k: v.shape for k, v in teacher.network.state_dict().items() if isinstance(v, Tensor)}
+        own = {id(p) for p in unwrap(student).parameters()}
+        if any(id(p) in own for p in teacher.network.parameters()):
+            raise ConfigError("the teacher shares the student's parameters", where=name, fix="Teacher.copy_of(student)")
         if mine != theirs:
             raise ConfigError("the teacher is not a copy of this student", where=name, fix="Teacher.copy_of(student)")
 

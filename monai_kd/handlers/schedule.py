@@ -38,11 +38,12 @@ class ScheduleParameter:
 
     def __init__(self, target: Any, attribute: str, schedule: Schedule) -> None:
         *path, self.attribute = attribute.split(".")
-        for part in path:
-            target = getattr(target, part)
-        if not hasattr(target, self.attribute):
-            raise ConfigError(f"no attribute {attribute!r}", where=type(target).__name__)
-        self.target, self.schedule = target, schedule
+        value = target
+        for part in (*path, self.attribute):
+            if not hasattr(value, part):
+                raise ConfigError(f"no attribute {attribute!r}", where=type(target).__name__)
+            self.target, value = value, getattr(value, part)
+        self.schedule = schedule
 
     def attach(self, engine: Engine) -> None:
         """Set the attribute at every EPOCH_STARTED of `engine`."""

@@ -11,7 +11,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from monai_kd.handlers.moving import MovingTeacher
-from monai_kd.networks import Teacher, reset_parameters
+from monai_kd.networks import Teacher, check_resettable, reset_parameters
 from monai_kd.utils import ConfigError, unwrap
 
 __all__ = ["Snapshot"]
@@ -28,6 +28,10 @@ class Snapshot(MovingTeacher):
         student: the network that learns; wrappers are looked through.
         every: epochs between snapshots.
         restart: draw the student's weights anew after each snapshot.
+
+    Raises:
+        ConfigError: `every` is below 1.
+        CheckpointError: with `restart`, a layer's parameters cannot be drawn anew; names it.
 
     Furlanello et al., Born-again neural networks, ICML 2018; Yang et al., Snapshot distillation, CVPR 2019.
 
@@ -46,6 +50,8 @@ class Snapshot(MovingTeacher):
         super().__init__(teacher, student)
         if every < 1:
             raise ConfigError(f"every must be at least 1 epoch, got {every}", where="Snapshot")
+        if restart:
+            check_resettable(unwrap(student))
         self.every, self.restart = every, restart
         self.generation = 0
 

@@ -39,20 +39,32 @@ class TermLogger:
         self.objective, self.prefix = objective, prefix
         self.sums: dict[str, Tensor] = {}
         self.counts: dict[str, int] = {}
+        self.steps = 0
+        self.published: list[str] = []
 
     def attach(self, engine: Engine) -> None:
         """Note every iteration of `engine`, publish at the last of each epoch."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._iteration)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self._publish)
+
+    def _begin(self) -> None:
+        self.sums, self.counts, self.steps = {}, {}, 0
 
     def _iteration(self, engine: Engine) -> None:
         self.note()
-        length = engine.state.epoch_length
-        if length and engine.state.iteration % length == 0:
-            engine.state.metrics.update(self.means())
+        self.steps += 1
+        if self.steps == engine.state.epoch_length:
+            self._publish(engine)
 
-    def _epoch(self, engine: Engine) -> None:
-        engine.state.metrics.update(self.means())  # an epoch of unknown length, or cut short
+    def _publish(self, engine: Engine) -> None:
+        if self.steps == 0:
+            return  # published with the last iteration; else the epoch is of unknown length, or was cut short
+        for name in self.published:
+            engine.state.metrics.pop(name, None)  # a term that is off now has no figure
+        means = self.means()
+        engine.state.metrics.update(means)
+        self.published, self.steps = list(means), 0
 
     def note(self) -> None:
         """Add the values of the last step."""

@@ -55,10 +55,14 @@ class DistillationInferer(Inferer):
         for name in self.passes:
             if "." in name:
                 raise ConfigError("a pass name holds no dot", where=f"pass {name!r}", fix="dots name taps and entries")
+            for tap in self.passes[name].taps:
+                if "." in tap:
+                    raise ConfigError("a tap name holds no dot", where=f"pass {name!r}, tap {tap!r}")
         self.autocast = dict(autocast) if autocast else None
         if self.autocast and isinstance(self.autocast.get("dtype"), str):
             self.autocast["dtype"] = getattr(torch, self.autocast["dtype"].removeprefix("torch."))
-        graph = {name: {k.split(".")[0] for k in p.keys} & self.passes.keys() for name, p in self.passes.items()}
+        # lists, not sets: the order must be the same in every process
+        graph = {name: [r for r in map(_root, p.keys) if r in self.passes] for name, p in self.passes.items()}
         try:
             self.order = tuple(TopologicalSorter(graph).static_order())
         except CycleError as error:
@@ -102,10 +106,8 @@ class DistillationInferer(Inferer):
                     raise error.at(f"pass {name!r}, tap {tap!r}") from None
         asked = set(needs).union(*(p.keys for p in self.passes.values()))
         for name in sorted(asked):
-            if "." in name and name.split(".")[0] not in self.passes:
-                raise UnknownNameError(
-                    f"no pass {name.split('.')[0]!r}", where=f"name {name!r}", fix=self._choices(name)
-                )
+            if "." in name and _root(name) not in self.passes:
+                raise UnknownNameError(f"no pass {_root(name)!r}", where=f"name {name!r}", fix=self._choices(name))
 
     def wanted(self, needs: Iterable[str] | None) -> dict[str, set[str] | None]:
         """What is wanted of each pass that has to run, in running order; None of a pass: all of it.
@@ -117,11 +119,11 @@ class DistillationInferer(Inferer):
             return dict.fromkeys(self.order)
         wanted: dict[str, set[str]] = {}
         for asked in needs:
-            if (root := asked.split(".")[0]) in self.passes:
+            if (root := _root(asked)) in self.passes:
                 wanted.setdefault(root, set()).add(asked)
         for name in reversed(self.order):
             for key in self.passes[name].keys if name in wanted else ():
-                if (root := key.split(".")[0]) in self.passes:
+                if (root := _root(key)) in self.passes:
                     wanted.setdefault(root, set()).add(key)
         return {name: wanted[name] for name in self.order if name in wanted}
 
@@ -170,3 +172,8 @@ class DistillationInferer(Inferer):
         taps = [f"{p}.{tap}" for p, item in self.passes.items() for tap in item.taps]
         known = dict.fromkeys([*self.passes, *taps, *knowledge, *map(str, batch)])
         return suggest(name, known, "names", limit=20)
+
+
+def _root(name: str) -> str:
+    """The pass (or batch key) that a name begins with."""
+    return name.split(".")[0]

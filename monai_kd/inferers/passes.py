@@ -68,7 +68,7 @@ class Pass:
         """
         taps = {tap: path for tap, path in self.taps.items() if wanted is None or _asked(f"{name}.{tap}", wanted)}
         output_wanted = wanted is None or any(not _asked_of(w, name, self.taps) for w in wanted)
-        image_dims = inputs[0].ndim if inputs else 0
+        image_dims = inputs[0].ndim if inputs and isinstance(inputs[0], Tensor) else 0
         if isinstance(network, Teacher):
             return self._teach(name, network, inputs, taps, output_wanted, image_dims)
         if not taps:

@@ -78,6 +78,10 @@ class Objective(nn.Module):
         """The names that the active terms read."""
         return set().union(*(term.needs() for term in self.active().values()))
 
+    def names(self) -> set[str]:
+        """The names that any term reads, active or not."""
+        return set().union(*(term.needs() for term in self.terms.values()))  # type: ignore[operator]
+
     def forward(self, knowledge: Mapping[str, Tensor], batch: Mapping[str, Tensor] | None = None) -> Tensor:
         """Sum the terms.
 
@@ -96,12 +100,10 @@ class Objective(nn.Module):
         device = next((t.device.type for t in knowledge.values() if isinstance(t, Tensor)), "cpu")
         with torch.autocast(device, enabled=False):
             for name, term in self.active().items():
+                for asked in sorted(term.needs() - known.keys()):
+                    raise UnknownNameError(f"no {asked!r}", where=f"term {name!r}", fix=suggest(asked, known, "names"))
                 try:
                     losses[name] = term(known)
-                except KeyError as error:
-                    raise UnknownNameError(
-                        f"no {error.args[0]!r}", where=f"term {name!r}", fix=suggest(str(error.args[0]), known, "names")
-                    ) from None
                 except DistillationError as error:
                     raise term.describe(error, name) from error
             factors = self.weighting(losses, known) if self.weighting else {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.utils import (
@@ -18,11 +18,14 @@ from monai_kd.utils import (
     gather_rows,
     is_distributed,
     mean_scale,
+    to_float,
 )
 
 __all__ = ["Term"]
 
-_BROADCASTS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.KLDivLoss, nn.BCELoss, nn.BCEWithLogitsLoss)
+# torch's losses that would broadcast one shape against another, with a warning at best
+_BROADCASTS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.KLDivLoss)
+_BROADCASTING = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.kl_div)
 
 
 class Term(nn.Module):
@@ -93,9 +96,7 @@ class Term(nn.Module):
             ShapeMismatchError: the tensors do not fit the loss, the mask is not one boolean per row.
             ClassMismatchError: a broadcasting loss of torch is given different numbers of classes.
         """
-        tensors = [knowledge[name] for name in self.names]
-        half = (torch.float16, torch.bfloat16)
-        tensors = [t.float() if isinstance(t, Tensor) and t.dtype in half else t for t in tensors]
+        tensors = [to_float(knowledge[name]) for name in self.names]
         relational = is_distributed() and getattr(self.loss, "relational", False)
         scale = 1.0
         if self.where is not None:
@@ -112,23 +113,25 @@ class Term(nn.Module):
         return value if scale == 1.0 else value * scale
 
     def _select(self, tensors: list[Tensor], where: Tensor) -> tuple[list[Tensor], int]:
-        rows = where.reshape(-1).bool()
+        column = where.ndim > 0 and where.numel() == len(where)  # [N] or [N, 1]
         for name, tensor in zip(self.names, tensors, strict=True):
-            if tensor.shape[:1] != rows.shape:
+            if not column or tensor.shape[:1] != where.shape[:1]:
                 raise ShapeMismatchError(
                     f"{tuple(where.shape)} does not select among the rows of {name!r} {tuple(tensor.shape)}",
                     where=f"where: {self.where!r}",
                     fix="where must be one boolean per sample",
                 )
+        rows = where.reshape(-1).bool()
         count = int(rows.sum())
         return (tensors if count == len(rows) else [t[rows] for t in tensors]), count
 
     def _compare(self, tensors: list[Any]) -> Tensor:
-        if isinstance(self.loss, _BROADCASTS) and tensors[0].shape != tensors[1].shape:
-            shapes = [tuple(t.shape) for t in tensors[:2]]
-            kind = ClassMismatchError if tensors[0].shape[:1] == tensors[1].shape[:1] else ShapeMismatchError
-            raise kind(
-                f"{type(self.loss).__name__} would broadcast {shapes[0]} against {shapes[1]}",
+        broadcasts = isinstance(self.loss, _BROADCASTS) or self.loss in _BROADCASTING
+        if broadcasts and tensors[0].shape != tensors[1].shape:
+            a, b = (tuple(t.shape) for t in tensors[:2])
+            classes_alone = len(a) == len(b) > 1 and a[:1] + a[2:] == b[:1] + b[2:]
+            raise (ClassMismatchError if classes_alone else ShapeMismatchError)(
+                f"{getattr(self.loss, '__name__', type(self.loss).__name__)} would broadcast {a} against {b}",
                 fix="give both the same shape, with a Connector for features",
             )
         if self.keywords is None:

@@ -8,5 +8,5 @@ from .ensemble import TeacherEnsemble
 from .fast import choose_fast
 from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
-from .teacher import Teacher
-from .weights import fresh_copy, load_weights, reset_parameters
+from .teacher import Teacher, teachers_in
+from .weights import check_resettable, fresh_copy, load_weights, reset_parameters

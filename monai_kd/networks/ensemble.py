@@ -12,7 +12,7 @@ from monai.utils import look_up_option
 from torch import Tensor, nn
 
 from monai_kd.networks.teacher import Teacher
-from monai_kd.utils import ClassMismatchError, ConfigError
+from monai_kd.utils import ClassMismatchError, ConfigError, to_float
 
 __all__ = ["TeacherEnsemble"]
 
@@ -33,7 +33,7 @@ class TeacherEnsemble(nn.Module):
         temperature: T, at which probabilities are averaged; 1 averages the teachers' own probabilities.
 
     Raises:
-        ConfigError: no teacher, or weights that do not fit them.
+        ConfigError: no teacher, weights that do not fit them, or one that answers with more than a tensor.
         ClassMismatchError: the teachers answer with different shapes.
 
     Example::
@@ -72,6 +72,11 @@ class TeacherEnsemble(nn.Module):
             inputs: what each teacher takes.
         """
         logits = [teacher(*inputs) for teacher in self.teachers]
+        for answer in logits:
+            if not isinstance(answer, Tensor):
+                raise ConfigError(
+                    f"a teacher answers with a {type(answer).__name__}, not with one tensor", where="TeacherEnsemble"
+                )
         shapes = [tuple(z.shape) for z in logits]
         if len(set(shapes)) > 1:
             raise ClassMismatchError(f"the teachers answer with shapes {shapes}", where="TeacherEnsemble")
@@ -83,6 +88,6 @@ class TeacherEnsemble(nn.Module):
         return self.temperature * (positive - negative)
 
     def _log_mean(self, logits: list[Tensor], log_probability: Callable[[Tensor], Tensor]) -> Tensor:
-        scaled = [log_probability(z.float() / self.temperature) for z in logits]
+        scaled = [log_probability(to_float(z) / self.temperature) for z in logits]
         weights = scaled[0].new_tensor(self.weights).log().reshape(-1, *[1] * scaled[0].ndim)
         return torch.logsumexp(torch.stack(scaled) + weights, dim=0)

@@ -14,7 +14,7 @@ from torch import nn
 from monai_kd.networks.fast import choose_fast
 from monai_kd.utils import ConfigError, unwrap
 
-__all__ = ["Teacher", "in_mode"]
+__all__ = ["Teacher", "in_mode", "teachers_in"]
 
 
 @contextmanager
@@ -30,6 +30,14 @@ def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for layer in changed:
             layer.training = not training
+
+
+def teachers_in(network: nn.Module) -> Iterator[Teacher]:
+    """Every `Teacher` in `network`, those that a teacher holds included."""
+    for layer in network.modules():
+        if isinstance(layer, Teacher):
+            yield layer
+            yield from teachers_in(layer.network)
 
 
 class Teacher(nn.Module):

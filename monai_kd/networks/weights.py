@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-import torch
 from torch import nn
 
-from monai_kd.utils import CheckpointError, suggest, unwrap
+from monai_kd.utils import CheckpointError, read_state, suggest, unwrap
 
-__all__ = ["fresh_copy", "load_weights", "reset_parameters"]
+__all__ = ["check_resettable", "fresh_copy", "load_weights", "reset_parameters"]
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -42,7 +41,7 @@ def load_weights(network: Network, path: str | os.PathLike, hint: str = "") -> N
     path = Path(path)
     if not path.is_file():
         raise CheckpointError("no such file", where=str(path), fix=hint)
-    state = torch.load(path, map_location="cpu", weights_only=True)
+    state: Mapping[str, Any] = read_state(path)
     for key in ("state_dict", "model", "network"):
         if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
             state = state[key]
@@ -71,6 +70,19 @@ def reset_parameters(network: nn.Module) -> None:
     Raises:
         CheckpointError: a layer holds parameters and cannot reset them; names it.
     """
+    check_resettable(network)
+    for layer in reversed(list(network.modules())):  # inside out: a network's own initialisation comes last
+        reset: Any = getattr(layer, "reset_parameters", None)
+        if reset is not None:
+            reset()
+
+
+def check_resettable(network: nn.Module) -> None:
+    """Refuse a network with a layer that holds parameters which nothing draws anew.
+
+    Raises:
+        CheckpointError: names the layer.
+    """
     covered: list[str] = []
     for name, layer in network.named_modules():  # outside in: is there a layer that nobody resets?
         if hasattr(layer, "reset_parameters"):
@@ -81,10 +93,6 @@ def reset_parameters(network: nn.Module) -> None:
                 where=f"layer {name!r} ({type(layer).__name__})",
                 fix="build a second network instead of copying this one",
             )
-    for layer in reversed(list(network.modules())):  # inside out: a network's own initialisation comes last
-        reset: Any = getattr(layer, "reset_parameters", None)
-        if reset is not None:
-            reset()
 
 
 def fresh_copy(network: Network) -> Network:

@@ -10,7 +10,7 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor
 
-__all__ = ["connected_zero", "plain", "to_device"]
+__all__ = ["connected_zero", "plain", "to_device", "to_float"]
 
 
 def plain(value: Any) -> Any:
@@ -31,9 +31,17 @@ def to_device(value: Any, device: torch.device | str | None, non_blocking: bool 
         return plain(value).to(device=device, non_blocking=non_blocking, **kwargs)
     if isinstance(value, Mapping):
         return {str(key): to_device(item, device, non_blocking, **kwargs) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and not hasattr(value, "_fields"):
-        return type(value)(to_device(item, device, non_blocking, **kwargs) for item in value)
+    if isinstance(value, (list, tuple)):
+        items = [to_device(item, device, non_blocking, **kwargs) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
+
+
+def to_float(value: Any) -> Any:
+    """Bring half precision to float32 and strip metadata; float64, integers and what is no tensor pass through."""
+    value = plain(value)
+    half = isinstance(value, Tensor) and value.dtype in (torch.float16, torch.bfloat16)
+    return value.float() if half else value
 
 
 def connected_zero(*tensors: Tensor) -> Tensor:

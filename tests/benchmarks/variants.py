@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from monai.engines import SupervisedTrainer
 from torch import Tensor, nn
 
@@ -43,8 +44,9 @@ Build = Callable[[], Variant]
 def variants(case: Case, setting: Setting, device: torch.device) -> dict[str, Build]:
     """What is compared, by name, each to be built when it is wanted.
 
-    Every variant starts from the same weights and reads the same batches; losses are those of `monai_kd` throughout,
-    so that differences are the frame's. The bare loops keep their hooks; `monai_kd` places them anew at each step.
+    Every variant starts from the same weights and reads the same batches. The losses are those of `monai_kd`, so that
+    differences are the frame's, but for one floor with the textbook's KD in three lines. The bare loops keep their
+    hooks; `monai_kd` places them anew at each step.
     """
     bare = partial(bare_loop, case, setting, device)
     ours = partial(trainer, case, setting, device)
@@ -53,6 +55,7 @@ def variants(case: Case, setting: Setting, device: torch.device) -> dict[str, Bu
         "student alone": partial(bare, teach=False),
         "floor": bare,
         "floor again (A/A)": bare,
+        "floor, textbook KD": partial(bare, kd=textbook_kd),
         "monai_kd": ours,
     }
     if case.overhead:
@@ -79,11 +82,29 @@ def variants(case: Case, setting: Setting, device: torch.device) -> dict[str, Bu
     return built
 
 
-def bare_loop(case: Case, setting: Setting, device: torch.device, teach: bool = True, taps: int = 0) -> Variant:
-    """The loop one writes by hand: the teacher in eval mode without a graph, cross-entropy, KD, attention terms, SGD."""
+def textbook_kd(input: Tensor, target: Tensor, temperature: float = 4.0) -> Tensor:
+    """KD as everybody writes it."""
+    student, teacher = F.log_softmax(input / temperature, 1), F.log_softmax(target / temperature, 1)
+    return (
+        temperature**2
+        * F.kl_div(student, teacher, log_target=True, reduction="sum")
+        * student.shape[1]
+        / student.numel()
+    )
+
+
+def bare_loop(
+    case: Case,
+    setting: Setting,
+    device: torch.device,
+    teach: bool = True,
+    taps: int = 0,
+    kd: Callable[[Tensor, Tensor], Tensor] | None = None,
+) -> Variant:
+    """The loop one writes by hand: teacher in eval mode without a graph, cross-entropy, KD, attention terms, SGD."""
     teacher, student = _networks(case, setting, device)
     optimizer = torch.optim.SGD(student.parameters(), lr=1e-3)
-    cross_entropy, kd, attention = nn.CrossEntropyLoss(), KDLoss(temperature=4.0), AttentionTransferLoss()
+    cross_entropy, kd, attention = nn.CrossEntropyLoss(), kd or KDLoss(temperature=4.0), AttentionTransferLoss()
     noted: dict[tuple[str, int], Tensor] = {}
     for i, paths in enumerate(case.taps[:taps]):
         for who, network, path in (("student", student, paths[0]), ("teacher", teacher, paths[1])):
@@ -135,7 +156,10 @@ def trainer(
     inferer = DistillationInferer(
         {
             "student": {"taps": {name: pair[0] for name, pair in tapped.items()}},
-            "teacher": {"network": Teacher(teacher, fast=fast), "taps": {name: pair[1] for name, pair in tapped.items()}},
+            "teacher": {
+                "network": Teacher(teacher, fast=fast),
+                "taps": {name: pair[1] for name, pair in tapped.items()},
+            },
         },
         autocast=setting.autocast(device),
     )

@@ -14,9 +14,12 @@ from monai.bundle import ConfigParser
 
 import monai_kd
 from monai_kd.__main__ import main
+from monai_kd.commands.composition import compose
 from monai_kd.commands.pack import pack
-from monai_kd.commands.workflow import compose
+from monai_kd.commands.reached import reached
 from monai_kd.utils.errors import ConfigError
+
+FITTING = ["--layers", "{}", "--spatial_dims", "2"]  # what fitnets needs and the toy bundle lacks
 
 
 @pytest.fixture
@@ -40,13 +43,9 @@ def read(folder, name):
 
 
 def test_train_is_bundle_recipe_and_overrides(bundle):
-    out = packed(bundle, "fitnets", "--terms::hint::weight", "7", "--layers", "{}", "--spatial_dims", "2")
-    assert (
-        read(out, "train")
-        == compose(
-            "fitnets", bundle, None, ["--terms::hint::weight", "7", "--layers", "{}", "--spatial_dims", "2"]
-        ).merged()
-    )
+    tokens = ["--terms::hint::weight", "7", *FITTING]
+    out = packed(bundle, "fitnets", *tokens)
+    assert read(out, "train") == compose("fitnets", bundle, None, tokens).merged()
     assert read(out, "train")["terms"]["hint"]["weight"] == 7
     assert read(out, "train")["bundle_root"] == "."
 
@@ -55,7 +54,9 @@ def test_holds_what_a_bundle_needs_and_nothing_else(taught):
     out = packed(taught)
     assert sorted(str(file.relative_to(out)) for file in out.rglob("*") if file.is_file()) == [
         "LICENSE",
-        *(f"configs/{name}.json" for name in ("evaluate", "inference", "metadata", "multi_gpu_train", "train")),
+        *(f"configs/{name}.json" for name in ("evaluate", "inference", "metadata", "multi_gpu_train")),
+        "configs/train.json",
+        "configs/train_alone.json",
         "docs/README.md",
         "models/model.pt",
         "scripts/__init__.py",
@@ -146,6 +147,15 @@ def test_what_cannot_be_published_is_refused(bundle, tmp_path, file, text, match
     assert [path.name for path in tmp_path.iterdir()] == [bundle.name]
 
 
+def test_other_ways_to_train_are_whole_and_not_the_recipe(bundle):
+    out = packed(bundle, "fitnets", *FITTING)
+    alone = compose("train_alone", bundle, None, []).merged()
+    assert read(out, "train_alone") == alone
+    again = compose("train_alone", out, None, []).merged()
+    assert {key: again[key] for key in alone} == alone
+    assert reached(again) == reached(alone)
+
+
 def test_a_teacher_among_the_students_is_refused(taught, tmp_path):
     (taught / "models" / "model.pt").write_bytes((taught / "teacher" / "model.pt").read_bytes())
     with pytest.raises(ConfigError, match=r"models/model.pt: is the teacher"):
@@ -154,13 +164,15 @@ def test_a_teacher_among_the_students_is_refused(taught, tmp_path):
 
 
 def test_another_student_than_inference_builds_is_refused(bundle):
-    with pytest.raises(ConfigError, match="network_def is changed by the command line"):
+    with pytest.raises(ConfigError, match=r"inference: builds another network than train. 2 tensors differ, .*'bias'"):
         packed(bundle, "kd", "--network_def::out_features", "3")
 
 
 def test_only_a_recipe_is_packed(bundle):
-    with pytest.raises(ConfigError, match=r"train_alone.yaml: has no `recipe:` block"):
-        packed(bundle, "train_alone")
+    for block in ("", "recipe: {id: null}\n"):
+        (bundle / "configs" / "train_alone.yaml").write_text(f"terms::kd: null\n{block}")
+        with pytest.raises(ConfigError, match=r"train_alone.yaml: has no `recipe:` block"):
+            packed(bundle, "train_alone")
     with pytest.raises(ConfigError, match="--run_id: is for running"):
         packed(bundle, "kd", "--run_id", "check")
 

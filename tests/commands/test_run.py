@@ -11,8 +11,10 @@ import sys
 import pytest
 
 from monai_kd.__main__ import main
+from monai_kd.commands.composition import compose
 from monai_kd.commands.run import command_line
-from monai_kd.commands.workflow import compose
+
+pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")  # MONAI says so whenever it runs a bundle
 
 
 @pytest.fixture(autouse=True)

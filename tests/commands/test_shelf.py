@@ -35,3 +35,19 @@ def test_what_is_shown_is_still_the_recipe(recipe):
     assert yaml.safe_load(show(recipe.id)) == recipe.config
     assert f"https://doi.org/{recipe.info['doi']}" in show(recipe.id)
     assert path(recipe.id) in show(recipe.id)
+    assert path(recipe.id) == str(recipe.path)
+
+
+def test_a_recipe_of_ones_own_is_shown(tmp_path):
+    (tmp_path / "mine.yaml").write_text("# mine\nterms::kd::weight: 3\n")
+    assert show(str(tmp_path / "mine.yaml")).splitlines() == [
+        f"# {tmp_path / 'mine.yaml'}",
+        "# mine",
+        "terms::kd::weight: 3",
+    ]
+
+
+@pytest.mark.parametrize("name", ["fitnet", "../recipes/kd", "nowhere.yaml"])
+def test_an_unknown_name_is_told(name):
+    with pytest.raises(UnknownNameError, match="no recipe"):
+        path(name)

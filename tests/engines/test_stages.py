@@ -60,7 +60,9 @@ def test_rounds_of_one_trainer_are_one_long_run():
 def test_peers_teach_each_other_in_turns():
     one, other = Classifier(), Classifier(width=2)
     data, terms = batches(2), {"label": LABEL, "mimic": MIMIC}
-    trainers = [make_trainer(a, {"teacher": {"network": Teacher(b)}}, terms, data) for a, b in ((one, other), (other, one))]
+    trainers = [
+        make_trainer(a, {"teacher": {"network": Teacher(b)}}, terms, data) for a, b in ((one, other), (other, one))
+    ]
     starts = []
     for trainer in trainers:
         trainer.add_event_handler(Events.STARTED, lambda _: starts.append((copy.deepcopy(one), copy.deepcopy(other))))
@@ -88,7 +90,9 @@ def test_handlers_live_through_the_rounds(tmp_path):
     teachers = [Teacher.copy_of(student), Teacher.copy_of(copies)]
     trainers = []
     for network, teacher, folder in zip((student, copies), teachers, ("rounds", "long"), strict=True):
-        trainer = make_trainer(network, {"teacher": {"network": teacher}}, {"label": LABEL, "mimic": MIMIC}, data, epochs=3)
+        trainer = make_trainer(
+            network, {"teacher": {"network": teacher}}, {"label": LABEL, "mimic": MIMIC}, data, epochs=3
+        )
         for handler in (
             EMA(teacher, network, momentum=0.5),
             Weights(trainer.loss_function, {"mimic": linear(3)}),

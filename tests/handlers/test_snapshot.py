@@ -51,7 +51,7 @@ def test_without_restart_the_student_goes_on():
 
 
 def test_each_generation_starts_anew_and_learns_from_the_finished_one_before():
-    student, snapshot, first, last = run(6, every=2, restart=True)
+    _, snapshot, first, last = run(6, every=2, restart=True)
     starts = [first[epoch][0] for epoch in (1, 3, 5)]
     assert not any(equal(a, b) for a, b in ((starts[0], starts[1]), (starts[1], starts[2]), (starts[1], last[2][0])))
     assert equal(first[3][1], last[2][0]) and equal(first[5][1], last[4][0])

@@ -190,7 +190,9 @@ def test_steps_are_summed_as_tensors_and_read_once_an_epoch(monkeypatch):
         monkeypatch.setattr(torch.Tensor, name, lambda self, f=original, n=name: reads.append(n) or f(self))
     trainer, logger, _ = trainer_of(epochs=3, count=5)
     for _ in range(5):
-        trainer.loss_function({"student": torch.ones(2, 3), "teacher": torch.zeros(2, 3)}, {"label": torch.tensor([0, 1])})
+        trainer.loss_function(
+            {"student": torch.ones(2, 3), "teacher": torch.zeros(2, 3)}, {"label": torch.tensor([0, 1])}
+        )
         logger.note()
     assert reads == []
     logger.means()

@@ -222,13 +222,19 @@ def test_the_check_looks_into_a_compiled_network():
 
 
 def test_an_error_inside_a_pass_names_the_pass():
-    parts = {"student": {}, "teacher": {"network": Teacher(nn.Sequential(nn.ReLU(), nn.ReLU(inplace=True))), "taps": {"a": "0"}}}
+    parts = {
+        "student": {},
+        "teacher": {"network": Teacher(nn.Sequential(nn.ReLU(), nn.ReLU(inplace=True))), "taps": {"a": "0"}},
+    }
     with pytest.raises(TapError, match=r"pass 'teacher', tap 'a' on '0'"):
         DistillationInferer(parts)(batch(), Classifier())
 
 
 def test_the_prediction_is_the_first_pass_without_a_network():
-    assert DistillationInferer({"teacher": {"network": Teacher(Classifier())}, "weak": {}, "strong": {}}).prediction == "weak"
+    assert (
+        DistillationInferer({"teacher": {"network": Teacher(Classifier())}, "weak": {}, "strong": {}}).prediction
+        == "weak"
+    )
     with pytest.raises(ConfigError, match="its own network"):
         DistillationInferer({"peer": {"network": Classifier()}}).prediction  # noqa: B018
 

@@ -84,7 +84,9 @@ def test_dynunet_answers_alike_in_training_and_evaluation():
 
 
 def test_segresnet_with_deep_supervision_answers_with_a_list():
-    network = SegResNetDS(spatial_dims=2, init_filters=4, in_channels=1, out_channels=2, blocks_down=(1, 1, 1), dsdepth=2)
+    network = SegResNetDS(
+        spatial_dims=2, init_filters=4, in_channels=1, out_channels=2, blocks_down=(1, 1, 1), dsdepth=2
+    )
     training = Pass().run("p", network.train(), (images(1, 2, 16),))
     assert training["p"].shape == (1, 2, 16, 16) and training["p.1"].shape == (1, 2, 8, 8)
     assert Pass().run("p", network.eval(), (images(1, 2, 16),))["p"].shape == (1, 2, 16, 16)

@@ -191,7 +191,9 @@ def test_its_state_is_the_terms_weights_and_the_losses_buffers():
     other.load_state_dict(objective.state_dict())
     assert other.term("mimic").weight == 0.125
     assert set(objective.state_dict()) == {
-        "terms.label._extra_state", "terms.label.loss.weight", "terms.mimic._extra_state"
+        "terms.label._extra_state",
+        "terms.label.loss.weight",
+        "terms.mimic._extra_state",
     }
 
 

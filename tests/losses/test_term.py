@@ -28,7 +28,9 @@ def knowledge(rows: int = 4, classes: int = 3) -> dict[str, torch.Tensor]:
 
 def test_compares_without_the_weight():
     known = knowledge()
-    expected = sum((a - b) ** 2 for a, b in zip(known["student"].flatten(), known["teacher"].flatten(), strict=True)) / 12
+    expected = (
+        sum((a - b) ** 2 for a, b in zip(known["student"].flatten(), known["teacher"].flatten(), strict=True)) / 12
+    )
     torch.testing.assert_close(Term(MSE, ["student", "teacher"], weight=7)(known), expected)
 
 
@@ -66,7 +68,11 @@ def test_a_loss_must_be_callable():
 
 def test_needs_are_the_inputs_and_the_mask():
     assert Term(MSE, ["student.hint", "teacher.hint"]).needs() == {"student.hint", "teacher.hint"}
-    assert Term(MSE, {"input": "student", "target": "label"}, where="labeled").needs() == {"student", "label", "labeled"}
+    assert Term(MSE, {"input": "student", "target": "label"}, where="labeled").needs() == {
+        "student",
+        "label",
+        "labeled",
+    }
 
 
 @pytest.mark.parametrize("mask", [[1, 0, 1, 0], [0, 0, 0, 1], [1, 1, 1, 1]])
@@ -136,7 +142,9 @@ def test_features_of_other_places_or_samples_are_a_shape_error_that_suggests_a_c
 
 
 def test_features_of_other_channels_are_an_error_that_suggests_a_connector():
-    with pytest.raises((ShapeMismatchError, ClassMismatchError), match=r"\(2, 4, 5, 5\) against \(2, 8, 5, 5\).*Connector"):
+    with pytest.raises(
+        (ShapeMismatchError, ClassMismatchError), match=r"\(2, 4, 5, 5\) against \(2, 8, 5, 5\).*Connector"
+    ):
         Term(MSE, ["a", "b"])({"a": torch.randn(2, 4, 5, 5), "b": torch.randn(2, 8, 5, 5)})
 
 

@@ -58,7 +58,9 @@ def test_sigmoid_averages_each_class_on_its_own(temperature):
 
 def test_logits_are_the_weighted_mean():
     logits = torch.randn(2, 4, 3)
-    torch.testing.assert_close(ensemble_of(logits, weights=[3, 1], average="logits"), 0.75 * logits[0] + 0.25 * logits[1])
+    torch.testing.assert_close(
+        ensemble_of(logits, weights=[3, 1], average="logits"), 0.75 * logits[0] + 0.25 * logits[1]
+    )
 
 
 def test_one_teacher_answers_as_itself():
@@ -91,7 +93,7 @@ def test_weights_that_do_not_fit_are_an_error(weights):
 
 @pytest.mark.parametrize("wrong", [{"average": "mean"}, {"activation": "relu"}])
 def test_an_unknown_option_lists_the_choices(wrong):
-    with pytest.raises(ValueError, match="probabilities|sigmoid"):
+    with pytest.raises(ValueError, match=r"probabilities|sigmoid"):
         TeacherEnsemble([Classifier()], **wrong)
 
 

@@ -149,10 +149,12 @@ def test_a_fast_teacher_that_changes_is_refused():
         Teacher(Classifier(), train_mode=True, fast=True)
     teacher = Teacher.copy_of(Classifier())
     teacher.fast = True
-    with pytest.raises(ConfigError, match="copy_of.*frozen"):
+    with pytest.raises(ConfigError, match=r"copy_of.*frozen"):
         teacher(images())
 
 
 def test_says_what_it_is():
     assert repr(Teacher(Classifier())) == "Teacher(Classifier, frozen)"
-    assert repr(Teacher.copy_of(Classifier(), train_mode=True)) == "Teacher(Classifier, copy of the student, train mode)"
+    assert (
+        repr(Teacher.copy_of(Classifier(), train_mode=True)) == "Teacher(Classifier, copy of the student, train mode)"
+    )

@@ -21,8 +21,8 @@ def points(chart: ET.Element, of: int = 0) -> np.ndarray:
 
 def ticks(chart: ET.Element, style: str) -> dict[float, ET.Element]:
     """The texts of an axis that are numbers."""
-    texts = [t for t in chart.findall("text") if t.get("class") == style]
-    return {float(t.text.replace("−", "-")): t for t in texts}
+    texts = {t.text.replace("−", "-"): t for t in chart.findall("text") if t.get("class") == style}
+    return {float(number): text for number, text in texts.items()}
 
 
 def test_points_lie_where_the_axes_say():
@@ -64,6 +64,12 @@ def test_interval_chart_places_mean_points_and_whisker():
     first, second = (float(c.get("cx")) for c in chart.findall("circle"))
     assert (first + second) / 2 == pytest.approx(mean, abs=0.2)
     assert "+0.100" in [t.text for t in chart.findall("text")]
+
+
+def test_zero_is_on_the_axis_of_differences_only():
+    bars = [Bar("x", [], 0.7, 0.6, 0.8, "c-d0")]
+    assert 0 in ticks(interval_chart(bars, "chart", "gain", zero=True), "mid")
+    assert 0 not in ticks(interval_chart(bars, "chart", "score"), "mid")
 
 
 def test_interval_chart_without_a_number_draws_only_names():

@@ -59,22 +59,25 @@ def test_intervals_match_plain_loop(rows):
         assert (found.low, found.high) == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
 
 
-def test_differences_are_paired_by_seed_and_resample(rows):
-    (found,) = compare(rows)
-    alone, distilled = rows[1].runs, rows[2].runs
-    gains = [
-        accuracy(b.label, b.probability) - accuracy(a.label, a.probability)
-        for a, b in zip(alone, distilled, strict=True)
-    ]
-    draws = [
-        statistics.mean(
-            accuracy(b.label[drawn], b.probability[drawn]) - accuracy(a.label[drawn], a.probability[drawn])
-            for a, b in zip(alone, distilled, strict=True)
-        )
-        for drawn in resampled_rows(alone[0].group, n=40)
-    ]
-    assert found.scores["accuracy"].seeds == pytest.approx(gains)
-    assert found.intervals["accuracy"].high == pytest.approx(np.quantile(draws, 0.975))
+def test_differences_are_paired_by_seed_and_resample(make_run):
+    for role, seeds in {"alone": (0, 1, 2), "distilled": (7, 2, 1)}.items():
+        for seed in seeds:
+            make_run(role, seed, right=0.2 + 0.1 * seed)
+    runs = {(run.role, run.seed): run for run in load_runs(make_run.root)}
+    pairs = [(runs["alone", seed], runs["distilled", seed]) for seed in (1, 2)]
+
+    def gains(rows=slice(None)) -> list[float]:
+        return [
+            accuracy(b.label[rows], b.probability[rows]) - accuracy(a.label[rows], a.probability[rows])
+            for a, b in pairs
+        ]
+
+    (found,) = compare(rows_of(list(runs.values()), resamples=40))
+    draws = [statistics.mean(gains(rows)) for rows in resampled_rows(pairs[0][0].group, n=40)]
+    assert found.seeds == (1, 2)
+    assert found.scores["accuracy"].seeds == pytest.approx(gains())
+    ends = found.intervals["accuracy"].low, found.intervals["accuracy"].high
+    assert ends == pytest.approx(tuple(np.quantile(draws, [0.025, 0.975])))
 
 
 def test_the_student_against_itself_differs_by_nothing(make_run):
@@ -83,16 +86,6 @@ def test_the_student_against_itself_differs_by_nothing(make_run):
     make_run("distilled", probability=same)
     (found,) = compare(rows_of(load_runs(make_run.root), resamples=20))
     assert found.intervals[PRIMARY] == (0, 0, 0, 0)
-
-
-def test_only_seeds_of_both_are_compared(make_run):
-    for seed in (0, 1, 2):
-        make_run("alone", seed)
-    for seed in (2, 1, 7):
-        make_run("distilled", seed)
-    (found,) = compare(rows_of(load_runs(make_run.root), resamples=5))
-    assert found.seeds == (1, 2)
-    assert len(found.scores["auc"].seeds) == 2
 
 
 def test_settings_are_not_compared_with_each_other(make_run):

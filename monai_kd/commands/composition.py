@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,13 +19,13 @@ from monai_kd.commands.overrides import read_overrides
 from monai_kd.recipes import Recipe, check_keys, list_recipes, load_recipe
 from monai_kd.utils.errors import ConfigError, UnknownNameError, suggest
 
-__all__ = ["Workflow", "compose", "config_files", "importable", "in_bundle"]
+__all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "merge"]
 
 _OPTIONS = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
 _ENDINGS = (".yaml", ".yml", ".json")
 
 
-class Workflow(NamedTuple):
+class Composition(NamedTuple):
     """A bundle's training, and what is laid over it: what `monai.bundle.run` is given."""
 
     bundle: Path
@@ -37,25 +37,34 @@ class Workflow(NamedTuple):
     options: dict[str, Any]
     """Arguments of `monai.bundle.run` itself."""
 
+    @property
+    def info(self) -> dict[str, Any]:
+        """The `recipe:` block; empty where an override of the bundle's own stands for the recipe."""
+        return self.recipe.config.get("recipe") or {}
+
     def merged(self) -> dict[str, Any]:
-        """The configuration that all of this makes, by MONAI's rules.
-
-        Raises:
-            ConfigError: a key that cannot be laid over what is below it; names the file and the key.
-        """
-        parser = ConfigParser({})
-        layers = [(file.name, ConfigParser.load_config_file(file)) for file in self.files]
-        for source, layer in [*layers, ("command line", self.overrides)]:
-            for key, value in layer.items():
-                try:
-                    merge_kv(parser, key, value)
-                except (KeyError, ValueError, IndexError) as error:
-                    why = str(error.args[0]).splitlines()[0].replace("query key: ", "what is below has no ")
-                    raise ConfigError(f"cannot set {key!r}", where=source, why=why) from error
-        return parser.get()
+        """The configuration that all of this makes, see :func:`merge`."""
+        return merge(self.files, self.overrides)
 
 
-def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequence[str]) -> Workflow:
+def merge(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Lay files and overrides over each other by MONAI's rules.
+
+    Raises:
+        ConfigError: a key that cannot be laid over what is below it; names the file and the key.
+    """
+    parser = ConfigParser({})
+    for source, layer in [*((file.name, _read(file)) for file in files), ("command line", overrides or {})]:
+        for key, value in layer.items():
+            try:
+                merge_kv(parser, key, value)
+            except (KeyError, ValueError, IndexError) as error:
+                why = str(error.args[0]).splitlines()[0].replace("query key: ", "what is below has no ")
+                raise ConfigError(f"cannot set {key!r}", where=source, why=why) from error
+    return parser.get()
+
+
+def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequence[str]) -> Composition:
     """Lay a recipe and overrides over a bundle's training.
 
     Args:
@@ -79,16 +88,18 @@ def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequ
         given = update_kwargs(given.pop("args_file"), ignore_none=False, **given)
         _no_plus(given)
     options = {key: given.pop(key) for key in sorted(_OPTIONS & given.keys())}
-    more = DefaultParseValue(config_file) if config_file is not None else options.pop("config_file", [])
+    more = options.pop("config_file", [])
+    if config_file is not None:
+        more = DefaultParseValue(config_file)
     recipe = _recipe(name, folder)
     files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in _several(more))]
     overrides = {k: "$None" if v is None else v for k, v in given.items()}  # MONAI ignores an override that is None
-    flow = Workflow(folder, recipe, files, overrides, options)
-    _check_kind(flow)
-    base, *overlays = (ConfigParser.load_config_file(file) for file in files)
+    base, *overlays = (_read(file) for file in files)
+    composed = Composition(folder, recipe, files, overrides, options)
+    _check_kind(composed)
     check_keys({**base, **dict.fromkeys(_read_by_monai(options))}, [*overlays, overrides])
-    flow.merged()
-    return flow
+    composed.merged()  # fails here rather than inside MONAI
+    return composed
 
 
 def in_bundle(bundle: Path, stem: str) -> Path:
@@ -143,10 +154,17 @@ def _recipe(name: str, bundle: Path) -> Recipe:
 
 
 def _laid_over(bundle: Path, name: str) -> Path:
-    for file in (Path(name), bundle / "configs" / name):
+    for file in (Path(name), *(bundle / "configs" / f"{name}{ending}" for ending in ("", *_ENDINGS))):
         if file.is_file():
             return file
     raise ConfigError("no such file, neither here nor in the bundle's configs", where=f"--config_file {name}")
+
+
+def _read(file: Path) -> dict[str, Any]:
+    config = ConfigParser.load_config_file(file)
+    if not isinstance(config, dict):
+        raise ConfigError("holds no keys and values", where=str(file))
+    return config
 
 
 def _several(files: Any) -> list[str]:
@@ -160,15 +178,15 @@ def _no_plus(overrides: dict[str, Any]) -> None:
             raise ConfigError("MONAI replaces here, it does not append", where=f"--{key}", fix=fix)
 
 
-def _check_kind(flow: Workflow) -> None:
-    file = flow.bundle / "configs" / "metadata.json"
+def _check_kind(composed: Composition) -> None:
+    file = composed.bundle / "configs" / "metadata.json"
     kind = ConfigParser.load_config_file(file).get("kind") if file.is_file() else None
-    kinds = flow.recipe.config.get("recipe", {}).get("kinds")
+    kinds = composed.info.get("kinds")
     if kind is None or kinds is None or kind in kinds:
         return
     fitting = [recipe.id for recipe in list_recipes() if kind in recipe.info["kinds"]]
     raise ConfigError(
-        f"recipe {flow.recipe.id!r} is for {', '.join(kinds)}, this bundle's kind is {kind!r}",
-        where=str(flow.bundle),
+        f"recipe {composed.recipe.id!r} is for {', '.join(kinds)}, this bundle's kind is {kind!r}",
+        where=str(composed.bundle),
         fix=f"recipes that fit: {', '.join(fitting) or 'none'}",
     )

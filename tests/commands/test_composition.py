@@ -8,7 +8,7 @@ import sys
 import pytest
 import yaml
 
-from monai_kd.commands.workflow import compose, importable, in_bundle
+from monai_kd.commands.composition import compose, importable, in_bundle
 from monai_kd.utils.errors import ConfigError, UnknownNameError
 
 
@@ -36,6 +36,17 @@ def test_more_files_lie_between_recipe_and_overrides(bundle, tmp_path, monkeypat
     assert compose("kd", bundle, "['multi_gpu_train.yaml', 'mine.yaml']", []).files == several.files[:4]
 
 
+def test_the_ending_of_a_file_may_be_left_out(bundle):
+    assert compose("kd", bundle, "multi_gpu_train", []).merged()["max_epochs"] == 7
+
+
+def test_files_come_from_the_command_or_from_the_arguments(bundle, tmp_path):
+    (tmp_path / "args.yaml").write_text("config_file: train_alone.yaml\n")
+    tokens = ["--args_file", str(tmp_path / "args.yaml")]
+    assert compose("kd", bundle, None, tokens).files[-1].name == "train_alone.yaml"
+    assert [file.name for file in compose("kd", bundle, "evaluate", tokens).files[2:]] == ["evaluate.yaml"]
+
+
 def test_an_override_of_the_bundle_is_as_good_as_a_recipe(bundle):
     assert merged(bundle, name="train_alone")["terms"]["kd"] is None
 
@@ -46,8 +57,8 @@ def test_a_recipe_of_ones_own(bundle, tmp_path):
 
 
 def test_none_reaches_monai(bundle):
-    flow = compose("kd", bundle, None, ["--terms::kd", "None"])
-    assert flow.overrides == {"terms::kd": "$None"}
+    composed = compose("kd", bundle, None, ["--terms::kd", "None"])
+    assert composed.overrides == {"terms::kd": "$None"}
 
 
 def test_an_override_cannot_append(bundle):
@@ -57,14 +68,14 @@ def test_an_override_cannot_append(bundle):
 
 def test_arguments_of_monai_are_apart(bundle, tmp_path):
     (tmp_path / "args.yaml").write_text("run_id: check\nmax_epochs: 9\n")
-    flow = compose("kd", bundle, None, ["--args_file", str(tmp_path / "args.yaml"), "--init_id", "start"])
-    assert flow.options == {"run_id": "check", "init_id": "start"}
-    assert flow.overrides == {"max_epochs": 9}
+    composed = compose("kd", bundle, None, ["--args_file", str(tmp_path / "args.yaml"), "--init_id", "start"])
+    assert composed.options == {"run_id": "check", "init_id": "start"}
+    assert composed.overrides == {"max_epochs": 9}
 
 
 def test_keys_of_tracking_are_known(bundle):
-    flow = compose("kd", bundle, None, ["--tracking", "mlflow", "--experiment_name", "first"])
-    assert flow.overrides == {"experiment_name": "first"}
+    composed = compose("kd", bundle, None, ["--tracking", "mlflow", "--experiment_name", "first"])
+    assert composed.overrides == {"experiment_name": "first"}
     with pytest.raises(UnknownNameError, match="experiment_name"):
         compose("kd", bundle, None, ["--experiment_name", "first"])
 
@@ -109,6 +120,9 @@ def test_what_is_not_there_is_named(bundle, tmp_path):
         compose("kd", tmp_path, None, [])
     with pytest.raises(ConfigError, match=r"--config_file other.yaml"):
         compose("kd", bundle, "other.yaml", [])
+    (bundle / "configs" / "evaluate.yaml").write_text("# nothing yet\n")
+    with pytest.raises(ConfigError, match=r"evaluate.yaml: holds no keys"):
+        compose("kd", bundle, "evaluate.yaml", [])
     with pytest.raises(UnknownNameError, match=r"did you mean 'train_alone'"):
         compose("train_alon", bundle, None, [])
 

@@ -1,0 +1,49 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from monai_kd.utils.errors import CheckpointError
+
+__all__ = ["read_state"]
+
+
+def read_state(path: str | os.PathLike) -> dict[str, Any]:
+    """Read a file of tensors and plain values (`.pt`, `.safetensors`); nothing in it is executed.
+
+    Args:
+        path: the file.
+
+    Raises:
+        CheckpointError: there is no such file, it is damaged, or it holds something else.
+
+    Example::
+
+        >>> import tempfile, torch
+        >>> from monai_kd.utils import read_state
+        >>> path = tempfile.mkdtemp() + "/model.pt"
+        >>> torch.save({"weight": torch.ones(1)}, path)
+        >>> read_state(path)
+        {'weight': tensor([1.])}
+    """
+    where = str(path)
+    if not os.path.isfile(path):
+        raise CheckpointError("no such file", where=where)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(
+            "cannot be read as a file of weights",
+            where=where,
+            why="it is damaged, or holds more than tensors and plain values",
+            fix="write it again with torch.save(network.state_dict(), path), or as safetensors",
+        ) from error
+    if not isinstance(state, dict):
+        raise CheckpointError(f"holds a {type(state).__name__}, not weights by name", where=where)
+    return state
