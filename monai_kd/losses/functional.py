@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_kd.utils import plain
+from monai_kd.utils import to_float
 
 __all__ = [
     "attention_map",
@@ -27,14 +27,6 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
-
-
-def to_float(x: Any) -> Any:
-    """Bring half precision to float32 and strip metadata; float64, integers and what is no tensor pass through."""
-    if not isinstance(x, Tensor):
-        return x
-    x = plain(x)
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def full_precision(forward: Callable[P, Tensor]) -> Callable[P, Tensor]:

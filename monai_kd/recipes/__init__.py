@@ -4,4 +4,4 @@
 from __future__ import annotations
 
 from .keys import check_keys
-from .recipe import Method, Recipe, list_recipes, load_recipe
+from .recipe import Distillation, Recipe, list_recipes, load_recipe

@@ -20,7 +20,7 @@ from monai_kd.losses import Objective
 from monai_kd.recipes.keys import check_keys
 from monai_kd.utils import ConfigError, UnknownNameError, suggest
 
-__all__ = ["Method", "Recipe", "list_recipes", "load_recipe"]
+__all__ = ["Distillation", "Recipe", "list_recipes", "load_recipe"]
 
 _FOLDER = Path(__file__).parent
 
@@ -47,7 +47,7 @@ _BASE: dict[str, Any] = {
 }
 
 
-class Method(NamedTuple):
+class Distillation(NamedTuple):
     """A recipe applied to networks: what a `DistillationTrainer` is given."""
 
     inferer: DistillationInferer
@@ -104,7 +104,7 @@ class Recipe:
         layers: Mapping[str, str | Sequence[str]] | None = None,
         example: Tensor | None = None,
         **values: Any,
-    ) -> Method:
+    ) -> Distillation:
         """Apply the recipe to networks, without a bundle.
 
         Args:
@@ -139,7 +139,7 @@ class Recipe:
                 where=f"recipe {self.id!r}",
                 fix="give a teacher, layers={'student': ..., 'teacher': ...} with an example image, or it by name",
             ) from None
-        return Method(inferer, objective, list(handlers), trainable(student, inferer))
+        return Distillation(inferer, objective, list(handlers), trainable(student, inferer))
 
 
 def _copied(config: Any) -> Any:

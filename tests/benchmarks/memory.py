@@ -21,7 +21,7 @@ M_MMAP_THRESHOLD = -3  # of glibc's mallopt
 def peak_memory(case: str, setting: str, variant: str, device: str) -> float | None:
     """MiB that one variant holds at its highest, networks, copies, gradients and data included.
 
-    On a CPU it runs in a process of its own: built, run once, then the kernel's high-water mark of the resident set is
+    On a CPU it runs in a process of its own: built, run, then the kernel's high-water mark of the resident set is
     reset and it runs again; what the process held before building is taken off. Every large block is given back when
     it is freed, so that the figure is what lives at one time and not what the allocator keeps. On a GPU its allocator
     is asked.
@@ -53,13 +53,13 @@ def _server() -> Iterator[Any]:
 
 def _in_process(case: str, setting: str, variant: str, threads: int) -> float:
     torch.set_num_threads(threads)
-    libc = ctypes.CDLL(None)
-    libc.mallopt(M_MMAP_THRESHOLD, 2**16)
-    before = _resident("VmRSS")
+    libc, before = ctypes.CDLL(None), _resident("VmRSS")
     built = _build(case, setting, variant, torch.device("cpu"))
-    built.run()
+    built.run()  # a fast teacher is chosen here
+    libc.mallopt(M_MMAP_THRESHOLD, 2**16)
+    built.run()  # gradients and optimiser state move to blocks of their own
     gc.collect()
-    libc.malloc_trim(0)  # what building and probing left behind is not the step's
+    libc.malloc_trim(0)
     CLEAR.write_text("5")
     built.run()
     return _resident("VmHWM") - before

@@ -104,6 +104,7 @@ def bare_loop(
     """The loop one writes by hand: teacher in eval mode without a graph, cross-entropy, KD, attention terms, SGD."""
     teacher, student = _networks(case, setting, device)
     optimizer = torch.optim.SGD(student.parameters(), lr=1e-3)
+    teacher = teacher if teach else nn.Identity()
     cross_entropy, kd, attention = nn.CrossEntropyLoss(), kd or KDLoss(temperature=4.0), AttentionTransferLoss()
     noted: dict[tuple[str, int], Tensor] = {}
     for i, paths in enumerate(case.taps[:taps]):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from monai_kd.losses.binary_kd import BinaryKDLoss
 from monai_kd.losses.kd import KDLoss
 from monai_kd.utils import ConfigError
-from tests.losses.loss_checks import DenseLossChecks
+from tests.losses.dense_loss_checks import DenseLossChecks
 
 
 def sigmoid(z: float) -> float:

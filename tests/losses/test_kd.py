@@ -11,7 +11,7 @@ from torch import Tensor
 
 from monai_kd.losses.kd import KDLoss
 from monai_kd.utils import ConfigError
-from tests.losses.loss_checks import DenseLossChecks
+from tests.losses.dense_loss_checks import DenseLossChecks
 
 
 def softmax(logits: list[float], temperature: float = 1.0) -> list[float]:

@@ -10,7 +10,7 @@ import torch
 
 from monai_kd.losses.probability_mse import ProbabilityMSELoss
 from monai_kd.utils import ConfigError
-from tests.losses.loss_checks import DenseLossChecks
+from tests.losses.dense_loss_checks import DenseLossChecks
 
 
 class TestProbabilityMSELoss(DenseLossChecks):

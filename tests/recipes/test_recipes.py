@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import EMA, Snapshot
 from monai_kd.networks import Teacher, TeacherEnsemble
-from monai_kd.recipes import Method, Recipe, check_keys, list_recipes, load_recipe
+from monai_kd.recipes import Distillation, Recipe, check_keys, list_recipes, load_recipe
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
 
 RECIPES = [recipe.id for recipe in list_recipes()]
@@ -33,7 +33,7 @@ def batches(dims: int) -> list[dict[str, Tensor]]:
     return [{**views, "label": torch.randint(0, 2, (4, *[8] * dims))} for _ in range(2)]
 
 
-def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Method:
+def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Distillation:
     values = {}
     if name == "multi_teacher":
         values["teachers"] = [teacher, network(dims, 4)]
@@ -47,7 +47,7 @@ def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Metho
     )
 
 
-def train(method: Method, student: nn.Module, data: list, epochs: int = 2) -> DistillationTrainer:
+def train(method: Distillation, student: nn.Module, data: list, epochs: int = 2) -> DistillationTrainer:
     trainer = DistillationTrainer(
         device="cpu",
         max_epochs=epochs,
