@@ -20,6 +20,7 @@ release = version = monai_kd.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
+default_role = "code"
 html_theme = "furo"
 html_title = f"monai_kd {release}"
 
@@ -44,13 +45,15 @@ def recipe_table() -> str:
 myst_substitutions = {"recipe_table": recipe_table()}
 
 
-# What a docstring holds besides prose: roles and literals (group 1), an example, or `code` as Markdown has it (group 2)
+# What a docstring holds besides prose: roles, literals and examples (group 1), or `code` as Markdown has it (group 2)
 SPAN = re.compile(r"(:[a-z:]+:`[^`]+`|``[^`]+``|^ *(?:>>>|\.\.\.) .*$)|`([^`\n]+(?:\n[^`\n]+)?)`|(?<=, )\*(?=\w)", re.M)
 
 
 def as_rst(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
-    """Turn what our docstrings share with Markdown into reStructuredText: `code`, and shapes as [N, C, *spatial]."""
-    lines[:] = SPAN.sub(lambda m: m[1] or (rf"``{m[2]}``\ " if m[2] else r"\*"), "\n".join(lines)).split("\n")
+    """Mend what our docstrings share with Markdown and reStructuredText reads otherwise: `Teacher`s, [N, *spatial]."""
+    tick = "``" if what == "property" else "`"  # napoleon takes a property's `a: b` for its type
+    text = SPAN.sub(lambda m: m[1] or (f"{tick}{m[2]}{tick}" if m[2] else r"\*"), "\n".join(lines))
+    lines[:] = re.sub(r"(?<=\w`)(?=\w)", r"\\ ", text).split("\n")
 
 
 def setup(app: Sphinx) -> None:

@@ -52,6 +52,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--config_file", metavar="FILE", help="more files to lay over, such as multi_gpu_train.yaml; a list or one"
         )
+        command.add_argument(
+            "--teacher", metavar="DIR", help="the bundle whose network teaches, instead of what train_teacher wrote"
+        )
         if name == "pack":
             command.add_argument("out", metavar="OUT", help="the folder to write, new or empty")
 
@@ -70,8 +73,10 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
         print(write_report(args.directory))
     else:
         from monai_kd.commands.composition import compose
+        from monai_kd.commands.teacher import teacher_overrides
 
-        composed = compose(args.id, args.bundle, args.config_file, tokens)
+        below = teacher_overrides(args.teacher) if args.teacher else {}
+        composed = compose(args.id, args.bundle, args.config_file, tokens, below)
         if args.command == "run":
             from monai_kd.commands.run import run
 

@@ -64,7 +64,13 @@ def merge(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> 
     return parser.get()
 
 
-def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequence[str]) -> Composition:
+def compose(
+    name: str,
+    bundle: str | Path,
+    config_file: str | None,
+    tokens: Sequence[str],
+    below: Mapping[str, Any] | None = None,
+) -> Composition:
     """Lay a recipe and overrides over a bundle's training.
 
     Args:
@@ -73,6 +79,7 @@ def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequ
         config_file: more files, as MONAI takes them: one, several with commas between, or a list; looked for where the
             command was typed, then in the bundle's `configs`.
         tokens: the overrides as they were typed.
+        below: more overrides, below those.
 
     Raises:
         ConfigError: no such folder or file; a recipe that is not for this kind of bundle; an override MONAI would
@@ -93,6 +100,7 @@ def compose(name: str, bundle: str | Path, config_file: str | None, tokens: Sequ
         more = DefaultParseValue(config_file)
     recipe = _recipe(name, folder)
     files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in _several(more))]
+    given = {**(below or {}), **given}
     overrides = {k: "$None" if v is None else v for k, v in given.items()}  # MONAI ignores an override that is None
     base, *overlays = (_read(file) for file in files)
     composed = Composition(folder, recipe, files, overrides, options)

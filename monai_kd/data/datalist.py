@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from monai.utils import optional_import
+from PIL import Image
 
 from monai_kd.data.labeled import draw_labeled
 from monai_kd.utils.errors import DataError
@@ -19,7 +19,6 @@ __all__ = ["class_names", "has_modality", "load_datalist", "read_dataset"]
 
 SECTIONS = ("training", "validation", "test")
 FILE = "dataset.json"
-Image, _ = optional_import("PIL.Image")
 
 
 def read_dataset(dataset_dir: str | os.PathLike) -> dict[str, Any]:

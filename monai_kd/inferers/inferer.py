@@ -62,6 +62,7 @@ class DistillationInferer(Inferer):
         if self.autocast and isinstance(self.autocast.get("dtype"), str):
             self.autocast["dtype"] = getattr(torch, self.autocast["dtype"].removeprefix("torch."))
         # lists, not sets: the order must be the same in every process
+        self._plans: dict[frozenset[str], dict[str, set[str] | None]] = {}
         graph = {name: [r for r in map(_root, p.keys) if r in self.passes] for name, p in self.passes.items()}
         try:
             self.order = tuple(TopologicalSorter(graph).static_order())
@@ -117,6 +118,12 @@ class DistillationInferer(Inferer):
         """
         if needs is None:
             return dict.fromkeys(self.order)
+        key = frozenset(needs)
+        if key not in self._plans:
+            self._plans[key] = self._plan(key)
+        return self._plans[key]
+
+    def _plan(self, needs: frozenset[str]) -> dict[str, set[str] | None]:
         wanted: dict[str, set[str]] = {}
         for asked in needs:
             if (root := _root(asked)) in self.passes:

@@ -48,6 +48,7 @@ class Pass:
         self.keys: tuple[str, ...] = ensure_tuple(keys)
         self.network = network
         self.taps = {tap: path for tap, path in (taps or {}).items() if path is not None}
+        self._plans: dict[tuple, tuple[dict[str, str], bool]] = {}
         self._seen: set[frozenset[str]] = set()  # taps that a whole forward has shown to be sound
 
     def run(
@@ -66,8 +67,7 @@ class Pass:
             TapError: a tap fired twice, never, or was overwritten in place.
             UnknownLayerError: a tap is on no layer.
         """
-        taps = {tap: path for tap, path in self.taps.items() if wanted is None or _asked(f"{name}.{tap}", wanted)}
-        output_wanted = wanted is None or any(not _asked_of(w, name, self.taps) for w in wanted)
+        taps, output_wanted = self._plan(name, wanted)
         image_dims = inputs[0].ndim if inputs and isinstance(inputs[0], Tensor) else 0
         if isinstance(network, Teacher):
             return self._teach(name, network, inputs, taps, output_wanted, image_dims)
@@ -76,6 +76,14 @@ class Pass:
         with Taps(unwrap(network), taps, compiled=is_compiled(network)) as note:
             output = network(*inputs)
         return _named(name, output, note.noted, image_dims)
+
+    def _plan(self, name: str, wanted: set[str] | None) -> tuple[dict[str, str], bool]:
+        """Which taps to place, and whether the output is wanted; worked out once for each set of names."""
+        key = (name, None if wanted is None else frozenset(wanted))
+        if key not in self._plans:
+            taps = {tap: path for tap, path in self.taps.items() if wanted is None or _asked(f"{name}.{tap}", wanted)}
+            self._plans[key] = taps, wanted is None or any(not _asked_of(w, name, self.taps) for w in wanted)
+        return self._plans[key]
 
     def _teach(
         self,

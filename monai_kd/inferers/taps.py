@@ -47,6 +47,11 @@ def entries(name: str, value: Any, image_dims: int = 0) -> dict[str, Tensor]:
     return named
 
 
+def _versions(output: Any) -> list[int]:
+    """How often each tensor of a layer's output was written to."""
+    return [t._version for t in ((output,) if isinstance(output, Tensor) else entries("", output).values())]
+
+
 class Taps:
     """Note down the outputs of layers during one forward, and leave no hook behind.
 
@@ -86,7 +91,7 @@ class Taps:
             )
         self.noted[tap] = output
         if not self.compiled:
-            self.versions[tap] = [t._version for t in entries(tap, output).values()]
+            self.versions[tap] = _versions(output)
         if self.stop and len(self.noted) == len(self.paths):
             raise _DeepestTapReached
 
@@ -103,7 +108,7 @@ class Taps:
             where = f"tap {tap!r} on {path!r}"
             if tap not in self.noted:
                 raise TapError("the layer did not run in this forward", where=where, fix="tap a layer that runs")
-            if not self.compiled and self.versions[tap] != [t._version for t in entries(tap, self.noted[tap]).values()]:
+            if not self.compiled and self.versions[tap] != _versions(self.noted[tap]):
                 raise TapError(
                     "the layer's output was overwritten in place after it was noted",
                     where=where,

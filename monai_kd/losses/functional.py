@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import wraps
 from typing import Any, ParamSpec
 
@@ -46,7 +47,7 @@ def full_precision(forward: Callable[P, Tensor]) -> Callable[P, Tensor]:
     @wraps(forward)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Tensor:
         device = next((x.device.type for x in (*args, *kwargs.values()) if isinstance(x, Tensor)), "cpu")
-        with torch.autocast(device, enabled=False):
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             return forward(*map(to_float, args), **{name: to_float(x) for name, x in kwargs.items()})
 
     return wrapped

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from functools import reduce
+from operator import add
 
 import torch
 from torch import Tensor, nn
@@ -95,11 +97,12 @@ class Objective(nn.Module):
         Raises:
             DistillationError: as the terms raise, with the term's name and inputs put before.
         """
-        known = ChainMap(dict(knowledge), dict(batch or {}))
+        known = {**(batch or {}), **knowledge}
         losses: dict[str, Tensor] = {}
+        active = self.active()
         device = next((t.device.type for t in knowledge.values() if isinstance(t, Tensor)), "cpu")
-        with torch.autocast(device, enabled=False):
-            for name, term in self.active().items():
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
+            for name, term in active.items():
                 for asked in sorted(term.needs() - known.keys()):
                     raise UnknownNameError(f"no {asked!r}", where=f"term {name!r}", fix=suggest(asked, known, "names"))
                 try:
@@ -107,10 +110,15 @@ class Objective(nn.Module):
                 except DistillationError as error:
                     raise term.describe(error, name) from error
             factors = self.weighting(losses, known) if self.weighting else {}
-            weighted = {k: v * (self.term(k).weight * factors.get(k, 1.0)) for k, v in losses.items()}
+            weighted = {k: _scaled(v, active[k].weight, factors.get(k)) for k, v in losses.items()}
             self.values = {k: v.detach() for k, v in losses.items()}
             self.weighted = {k: v.detach() for k, v in weighted.items()}
             if weighted:
-                return torch.stack(list(weighted.values())).sum()
+                return reduce(add, weighted.values())
             self.empty += 1
             return connected_zero(*(t for t in knowledge.values() if t.is_floating_point()))
+
+
+def _scaled(value: Tensor, weight: float, factor: Tensor | float | None) -> Tensor:
+    value = value if weight == 1 else value * weight
+    return value if factor is None else value * factor

@@ -109,7 +109,8 @@ class Term(nn.Module):
             tensors = [gather_rows(t) for t in tensors]
             if tensors[0].shape[0] == 0:
                 return connected_zero(*(t for t in tensors if t.is_floating_point()))
-        value = self._compare(tensors).mean()
+        value = self._compare(tensors)
+        value = value.mean() if value.ndim else value
         return value if scale == 1.0 else value * scale
 
     def _select(self, tensors: list[Tensor], where: Tensor) -> tuple[list[Tensor], int]:

@@ -20,7 +20,12 @@ __all__ = ["Teacher", "in_mode", "teachers_in"]
 @contextmanager
 def in_mode(network: nn.Module, training: bool) -> Iterator[None]:
     """Put every layer of `network` in train or eval mode, and each back as it was on leaving."""
-    changed = [layer for layer in network.modules() if layer.training != training]
+    changed, waiting = [], [network]
+    while waiting:  # at every forward: several times faster than network.modules()
+        layer = waiting.pop()
+        if layer.training != training:
+            changed.append(layer)
+        waiting.extend(child for child in layer._modules.values() if child is not None)
     if not changed:
         yield
         return

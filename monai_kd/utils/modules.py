@@ -57,9 +57,11 @@ def find_layer(network: nn.Module, path: str) -> nn.Module:
         >>> find_layer(torch.nn.Sequential(torch.nn.ReLU()), "0")
         ReLU()
     """
-    for name, layer in network.named_modules():
-        if name == path and name:
-            return layer
+    try:
+        if path:
+            return network.get_submodule(path)
+    except AttributeError:
+        pass  # the error below lists what there is
     names = [name for name, _ in network.named_modules() if name]
     raise UnknownLayerError(
         f"no layer {path!r}",

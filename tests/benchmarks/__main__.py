@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("# monai_kd benchmarks\n\n" + ", ".join(f"{k}: {v}" for k, v in report["machine"].items()) + "\n")
     for setting in args.settings:
         for case in args.cases:
-            result = measure(case, setting, device, args.rounds or (5 if args.quick else 21), args.memory)
+            rounds = CASES[case].rounds // 4 if args.quick else CASES[case].rounds
+            result = measure(case, setting, device, args.rounds or rounds, args.memory)
             report["results"].append(result)
             print(markdown(result), flush=True)
     report["seconds"] = round(time.monotonic() - start, 1)
@@ -86,7 +87,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path("bench"), help="folder for the report")
     parser.add_argument("--cases", nargs="+", choices=list(CASES), default=list(CASES))
     parser.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=None)
-    parser.add_argument("--rounds", type=int, help="instead of 21 (5 if quick)")
+    parser.add_argument("--rounds", type=int, help="rounds of every case")
     parser.add_argument("--device", default=str(accelerator or "cpu"))
     args = parser.parse_args(arguments)
     if args.settings is None:

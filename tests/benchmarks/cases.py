@@ -26,6 +26,7 @@ class Case:
         taps: pairs of layer paths (student, teacher) with maps of one spatial size, shallow first.
         early: index in `taps` of the tap that an early-exit recipe reads.
         steps: timed steps of a variant in one round.
+        rounds: how often each variant is timed; a quarter of it if quick.
         overhead: the networks are so small that a step shows what the frame costs.
     """
 
@@ -38,6 +39,7 @@ class Case:
     taps: tuple[tuple[str, str], ...]
     early: int
     steps: int
+    rounds: int = 21
     overhead: bool = False
 
     @property
@@ -79,7 +81,8 @@ CASES = {
         dense=False,
         taps=(("1", "1"), ("3", "3"), ("5", "5"), ("7", "7")),
         early=1,
-        steps=50,
+        steps=10,
+        rounds=120,
         overhead=True,
     ),
     "2d": Case(

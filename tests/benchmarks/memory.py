@@ -6,13 +6,12 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 M_MMAP_THRESHOLD = -3  # of glibc's mallopt
@@ -38,26 +37,20 @@ def peak_memory(case: str, setting: str, variant: str, device: str) -> float | N
     if torch.device(device).type == "cpu":
         if not CLEAR.exists():
             return None
-        with _server() as context, context.Pool(1) as pool:
+        context = multiprocessing.get_context("forkserver")  # forks a process that has imported, but computed nothing:
+        context.set_forkserver_preload(["tests.benchmarks.variants"])  # threads do not survive a fork
+        with context.Pool(1) as pool:
             return pool.apply(_in_process, (case, setting, variant, torch.get_num_threads()))
     return _of_allocator(case, setting, variant, torch.device(device))
 
 
-@contextmanager
-def _server() -> Iterator[Any]:
-    """Processes forked from one that has imported everything and computed nothing (threads do not survive a fork)."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.benchmarks.variants"])
-    yield context
-
-
 def _in_process(case: str, setting: str, variant: str, threads: int) -> float:
     torch.set_num_threads(threads)
+    nn.Conv2d(1, 1, 3)(torch.ones(1, 1, 8, 8)).sum().backward()  # what torch sets up at first is not counted
     libc, before = ctypes.CDLL(None), _resident("VmRSS")
+    libc.mallopt(M_MMAP_THRESHOLD, 2**16)
     built = _build(case, setting, variant, torch.device("cpu"))
     built.run()  # a fast teacher is chosen here
-    libc.mallopt(M_MMAP_THRESHOLD, 2**16)
-    built.run()  # gradients and optimiser state move to blocks of their own
     gc.collect()
     libc.malloc_trim(0)
     CLEAR.write_text("5")

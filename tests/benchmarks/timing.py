@@ -72,7 +72,7 @@ def interleave(variants: Mapping[str, Variant], rounds: int, title: str = "") ->
     times: dict[str, list[float]] = {name: [] for name in order}
     gc.collect()
     gc.freeze()  # else each collection walks the networks of all variants
-    for turn in tqdm(range(rounds + 1), desc=title, leave=False):
+    for turn in tqdm(range(rounds + 1), desc=title, leave=False, disable=None):
         shuffle(order)
         for name in order:
             variants[name].run()

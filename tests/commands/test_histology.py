@@ -1,7 +1,7 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
 
-"""The commands on the bundle of the main job: train its teacher, distil, pack, and use what was packed with MONAI alone."""
+"""The commands on the bundle of the main job: train its teacher, distil, pack, use what was packed with MONAI alone."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_kd.__main__ import main
-
-pytestmark = pytest.mark.slow
+from monai_kd.commands.composition import compose
+from monai_kd.recipes import list_recipes
 
 WITHOUT_US = """
 import runpy, sys
@@ -55,11 +55,13 @@ def trained(bundle) -> Path:
     return bundle
 
 
+@pytest.mark.slow
 def test_run_leaves_a_teacher_and_a_student(trained):
     weights = [torch.load(trained / name / "model.pt", weights_only=True) for name in ("teacher", "models")]
     assert sum(w.numel() for w in weights[0].values()) > sum(w.numel() for w in weights[1].values())
 
 
+@pytest.mark.slow
 def test_packed_bundle_trains_and_infers_with_monai(trained, tmp_path):
     out = tmp_path / "packed_classification"
     assert (
@@ -83,6 +85,7 @@ def test_packed_bundle_trains_and_infers_with_monai(trained, tmp_path):
     assert all(abs(sum(row) - 1) < 1e-4 for row in rows)
 
 
+@pytest.mark.slow
 def test_missing_teacher_is_one_line(bundle, tmp_path):
     copy = Path(shutil.copytree(bundle / "configs", tmp_path / "b" / "configs")).parent
     command = [sys.executable, "-m", "monai_kd", "run", "kd", "--bundle", str(copy)]
@@ -94,9 +97,6 @@ def test_missing_teacher_is_one_line(bundle, tmp_path):
 
 
 def test_every_recipe_of_its_kind_can_be_laid_over_it(bundle):
-    from monai_kd.commands.composition import compose
-    from monai_kd.recipes import list_recipes
-
     kind = ConfigParser.load_config_file(bundle / "configs" / "metadata.json")["kind"]
     for recipe in list_recipes():
         if kind in recipe.info["kinds"]:

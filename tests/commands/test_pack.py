@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
-import sys
 
 import pytest
 import torch
@@ -80,39 +78,6 @@ def test_a_teacher_that_does_not_teach_is_not_named(taught):
     assert "teacher" in read(packed(taught), "metadata")["distillation"]
     other = pack(compose("dml", taught, None, []), taught.parent / "dml")
     assert "teacher" not in read(other, "metadata")["distillation"]
-
-
-@pytest.mark.slow
-def test_inference_loads_where_monai_kd_is_not_installed(taught):
-    out = packed(taught)
-    code = """
-import sys
-class Block:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "monai_kd":
-            raise ModuleNotFoundError(name)
-sys.meta_path.insert(0, Block())
-import torch
-from monai.bundle import ConfigParser
-parser = ConfigParser(ConfigParser.load_config_file("configs/inference.json"))
-parser.get_parsed_content("network_def").load_state_dict(torch.load("models/model.pt", weights_only=True))
-try:
-    import monai_kd
-except ModuleNotFoundError:
-    print("loaded without")
-"""
-    done = subprocess.run([sys.executable, "-c", code], cwd=out, capture_output=True, text=True)
-    assert done.stdout == "loaded without\n", done.stderr
-
-
-@pytest.mark.slow
-def test_packed_bundle_runs_from_its_own_folder(taught, project):
-    out = packed(taught, "kd", "--max_epochs", "2")
-    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/train.json"]
-    command += ["--teacher_checkpoint", str(taught / "teacher" / "model.pt")]
-    done = subprocess.run(command, cwd=out, env={"PYTHONPATH": str(project)}, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "2 epochs of {'label': 0.1, 'kd': 0.9} in ." in done.stdout
 
 
 def test_packed_bundle_is_a_bundle(taught, capsys):
