@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from ignite.engine import Engine, Events
-from torch import Tensor
 
 from monai_kd.utils.errors import DataError
 
@@ -117,7 +115,7 @@ class Predictions:
         output_dir: folder of the two files, made if need be.
 
     Raises:
-        DataError: the batch has no `case`.
+        DataError: the batch is decollated, or has no `case`.
 
     Example::
 
@@ -138,10 +136,12 @@ class Predictions:
     def __call__(self, engine: Engine) -> None:
         """Note one batch."""
         batch, output = engine.state.batch, engine.state.output
+        if not isinstance(batch, Mapping):
+            raise DataError("the batch is decollated", where="Predictions", fix="give the evaluator decollate: false")
         if "case" not in batch:
             raise DataError("no key 'case' in the batch", where="Predictions", fix=f"keys: {', '.join(batch)}")
-        probability = _tensor(output["pred"]).double().softmax(1).cpu().numpy()
-        label = _tensor(output["label"]).cpu().tolist()
+        probability = output["pred"].double().softmax(1).cpu().numpy()
+        label = output["label"].cpu().tolist()
         cases = list(batch["case"])
         self._rows += zip(cases, batch.get("group", cases), label, probability, strict=True)
 
@@ -155,10 +155,6 @@ class Predictions:
             writer = csv.writer(file)
             writer.writerow(["case", "group", "label", *(f"probability_{i}" for i in range(len(probability[0])))])
             writer.writerows([c, g, y, *(f"{v:.6f}" for v in p)] for c, g, y, p in self._rows)
-
-
-def _tensor(value: Tensor | list) -> Tensor:
-    return torch.stack([torch.as_tensor(v) for v in value]) if isinstance(value, list) else value
 
 
 def train_seconds(output_dir: str | os.PathLike) -> float | None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import random
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +11,15 @@ import pytest
 import torch
 from ignite.engine import Events
 from ignite.metrics import Accuracy, Average
-from monai.handlers import CheckpointSaver, MetricLogger, StatsHandler
+from monai.data import DataLoader, Dataset
+from monai.handlers import CheckpointSaver, LrScheduleHandler, MetricLogger, StatsHandler
+from monai.transforms import Compose, RandFlipd
 from torch import nn
 
 from monai_kd.handlers import EMA, Checkpoint
 from monai_kd.networks import Teacher, load_weights
 from monai_kd.utils import CheckpointError
-from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer, same, state_of
+from tests.nets import LABEL, MIMIC, Classifier, batches, images, make_trainer, same, state_of
 
 
 def simple(folder: Path, student: nn.Module | None = None, epochs: int = 1, handlers=(), passes=None, **kwargs):
@@ -100,19 +102,28 @@ def test_is_written_after_every_other_handler_of_the_epochs_end(tmp_path):
     assert (torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"]["head.bias"] == 9).all()
 
 
-def test_every_generator_goes_on_where_it_was(tmp_path):
-    def draw():
-        old = np.random.mtrand._rand  # the generator behind numpy's functions, which many transforms still use
-        return torch.rand(3).tolist(), old.randn(3).tolist(), [random.random() for _ in range(3)], random.gauss(0, 1)
+def test_other_random_transforms_are_an_error_that_names_the_file(tmp_path):
+    def loader(*transforms):
+        return DataLoader(Dataset([{"image": images(1)[0], "label": 1}], Compose(transforms)))
 
-    trainer, checkpoint = simple(tmp_path), Checkpoint(tmp_path)
-    random.gauss(0, 1)  # leaves a second number behind for the next call, as does an odd number of numpy's
-    np.random.mtrand._rand.randn()
-    checkpoint.save(trainer)
-    expected = draw()
-    assert draw() != expected
-    checkpoint.load(trainer)
-    assert draw() == expected
+    student, terms = Classifier(), {"label": LABEL}
+    make_trainer(student, {}, terms, loader(RandFlipd("image")), train_handlers=[Checkpoint(tmp_path)]).run()
+    resumed = [Checkpoint(tmp_path, resume=True)]
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt.*transforms"):
+        make_trainer(student, {}, terms, loader(), epochs=2, train_handlers=resumed).run()
+
+
+def test_a_schedule_of_learning_rates_that_waits_for_a_plateau_goes_on(tmp_path):
+    def run(epochs, resume=False):
+        student = Classifier()
+        optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
+        worse = LrScheduleHandler(plateau, print_lr=False, step_transform=lambda engine: float(engine.state.epoch))
+        simple(tmp_path, student, epochs, [worse], resume=resume, optimizer=optimizer).run()
+        return plateau.num_bad_epochs, plateau.best, optimizer.param_groups[0]["lr"]
+
+    assert run(2) == (1, 1.0, 0.1)
+    assert run(3, resume=True) == (0, 1.0, pytest.approx(0.01))
 
 
 @pytest.mark.parametrize("other", ["passes", "handlers"])
@@ -170,6 +181,26 @@ def test_monais_loggers_do_not_hinder_it(tmp_path):
     rest = simple(tmp_path, epochs=4, resume=True, handlers=loggers())
     rest.run()
     assert rest.state.iteration == 8
+
+
+@pytest.mark.parametrize("state", [defaultdict(list, loss=[1.0]), {"best": np.float64(1)}, {"path": Path("a")}])
+def test_a_handler_whose_state_is_more_than_plain_values_never_spoils_the_file(tmp_path, state):
+    class Handler:
+        def attach(self, engine):
+            engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+        def __call__(self, engine):
+            pass
+
+        def state_dict(self):
+            return state
+
+        def load_state_dict(self, state):
+            raise AssertionError("it was not saved")
+
+    simple(tmp_path, handlers=[Handler()]).run()
+    torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    simple(tmp_path, epochs=2, handlers=[Handler()], resume=True).run()
 
 
 def test_metrics_begin_anew_every_epoch_and_are_no_part_of_it(tmp_path):

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import pytest
 import torch
 import torch.distributed as dist
@@ -10,7 +12,7 @@ from monai.networks.nets import UNet
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from monai_kd.utils import UnknownLayerError, find_layer, is_compiled, unique, unwrap
+from monai_kd.utils import DistillationError, UnknownLayerError, find_layer, is_compiled, unique, unwrap
 from tests.nets import Classifier
 
 
@@ -43,6 +45,12 @@ def test_an_unknown_layer_names_the_network_and_the_nearest_layers():
 def test_what_is_no_layer_is_refused(path):
     with pytest.raises(UnknownLayerError):
         find_layer(Classifier(), path)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
+def test_a_scripted_network_has_no_layer_to_tap_and_the_error_says_so():
+    with pytest.raises(DistillationError, match=r"conv.*TorchScript|TorchScript.*conv"):
+        find_layer(torch.jit.script(nn.Sequential(OrderedDict(conv=nn.Conv2d(1, 1, 1)))), "conv")
 
 
 def test_unwraps_compile_and_ddp_in_any_order(alone):

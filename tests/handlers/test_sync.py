@@ -1,0 +1,114 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+"""What happens outside the forward keeps two processes equal too: clipping, first copies, new generations."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from monai.engines.utils import IterationEvents
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+import monai_kd
+from monai_kd.handlers import EMA, Snapshot, SyncGradients
+from monai_kd.inferers import DistillationInferer
+from monai_kd.networks import Teacher
+from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer
+
+CASES = ("clip", "first copy", "generations")
+
+
+class Clip:
+    """Clip the norm of all gradients together, as a bundle's own handler does."""
+
+    def __init__(self, parameters):
+        self.parameters = list(parameters)
+
+    def attach(self, engine):
+        engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self)
+
+    def __call__(self, engine):
+        nn.utils.clip_grad_norm_(self.parameters, 0.05)
+
+
+def train(case: str, rank: int) -> dict[str, Tensor]:
+    torch.manual_seed(3)
+    student, connector, teacher = Classifier(norm=False), nn.Linear(3, 3), Classifier(norm=False)
+    data = [{key: value[4 * rank : 4 * rank + 4] for key, value in batch.items()} for batch in batches(4, 8)]
+    passes = {"teacher": {"network": Teacher(teacher)}, "connector": {"keys": "student", "network": connector}}
+    terms = {"label": LABEL, "hint": {**MIMIC, "inputs": ["connector", "teacher"]}}
+    average = Teacher.copy_of(student)
+    parameters = monai_kd.trainable(student, DistillationInferer({"student": {}, **passes}))
+    if case == "first copy" and rank:
+        nn.init.constant_(student.head.bias, 7.0)  # rank 0's weights must win before the teacher copies them
+    torch.manual_seed(rank)
+    handlers = {
+        "clip": [Clip(parameters)],
+        "first copy": [EMA(average, student, momentum=0.9, warmup=False)],
+        "generations": [Snapshot(average, student, every=1, restart=True)],
+    }
+    wrapped = student if case == "first copy" else DistributedDataParallel(student)
+    optimizer = torch.optim.SGD(parameters, lr=0.5)
+    make_trainer(wrapped, passes, terms, data, 2, optimizer=optimizer, train_handlers=handlers[case]).run()
+    networks = {"student": student, "average": average.network, "connector": connector}
+    return {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
+
+
+def _work(rank: int, port: int, folder: str) -> None:
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", rank=rank, world_size=2)
+    for case in CASES:
+        torch.save(train(case, rank), Path(folder) / f"{case}_{rank}.pt")
+        dist.barrier()
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ranks")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.spawn(_work, args=(port, str(folder)), nprocs=2)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
+def test_two_processes_stay_equal(case: str, folder: Path) -> None:
+    one, other = (torch.load(folder / f"{case}_{rank}.pt", weights_only=True) for rank in (0, 1))
+    for key, value in one.items():
+        torch.testing.assert_close(other[key], value, rtol=0, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
+
+
+@pytest.fixture
+def alone():
+    """A process group of this one process."""
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_the_average_of_one_process_is_its_gradient(alone):
+    network = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2).double(), nn.Linear(3, 2)])
+    (network[0](torch.ones(1, 3)).sum() + network[1](torch.ones(1, 3).double()).sum()).backward()
+    before = [p.grad.clone() for p in network[:2].parameters()]
+    SyncGradients(network.parameters()).average()
+    assert all(torch.equal(p.grad, g) for p, g in zip(network[:2].parameters(), before, strict=True))
+    assert all(p.grad is None for p in network[2].parameters())  # had none in any process
+
+
+def test_the_broadcast_covers_parameters_and_buffers(alone, monkeypatch):
+    sent = []
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, src: sent.append((tensor.data_ptr(), src)))
+    network = Classifier()
+    SyncGradients(network.parameters(), [network]).broadcast()
+    assert set(sent) == {(t.data_ptr(), 0) for t in (*network.parameters(), *network.buffers())}
