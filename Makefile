@@ -31,7 +31,6 @@ install: $(VENV)/.dev ## make .venv with everything development needs
 
 demo: $(VENV)/.runtime ## distil on a real image, write demo/report.html (minutes)
 	$(BIN)/python bundles/histology_patch_classification/scripts/demo.py --output_dir demo $(ARGS)
-	@echo "Report: $(CURDIR)/demo/report.html"
 
 test: $(VENV)/.dev ## run the default suite; ARGS="tests/losses -k kd" narrows it
 	$(SUITE)

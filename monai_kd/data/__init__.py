@@ -6,4 +6,3 @@ from __future__ import annotations
 from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
-from .records import History, Predictions, train_seconds, typed_command, write_run

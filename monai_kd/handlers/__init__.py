@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint
 from .ema import EMA
+from .history import History
+from .predictions import Predictions
 from .schedule import ScheduleParameter, Weights
 from .snapshot import Snapshot
 from .sync import SyncGradients

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 
 from monai_kd.utils.errors import CheckpointError
 
-__all__ = ["read_state"]
+__all__ = ["read_state", "write_text"]
 
 
 def read_state(path: str | os.PathLike) -> dict[str, Any]:
@@ -47,3 +48,17 @@ def read_state(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"holds a {type(state).__name__}, not weights by name", where=where)
     return state
+
+
+def write_text(path: str | os.PathLike, text: str) -> None:
+    """Write a text file beside itself and rename it: it is whole, or as it was. Its folder is made if need be.
+
+    Args:
+        path: the file.
+        text: its content.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)

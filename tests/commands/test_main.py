@@ -102,3 +102,15 @@ def test_as_a_program(project):
     assert lost.returncode == 1
     assert lost.stderr.startswith("error: ")
     assert call("paths").returncode == 2
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "kd"], ["path", "kd"], ["--help"]])
+def test_what_only_reads_starts_without_torch(words, project):
+    code = f"""
+import atexit, sys
+atexit.register(lambda: print(*{{"torch", "monai"}} & sys.modules.keys(), file=sys.stderr))
+from monai_kd.__main__ import main
+main({words!r})
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "\n")

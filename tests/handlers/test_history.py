@@ -1,0 +1,69 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import csv
+import json
+
+import torch
+from ignite.engine import Engine, Events
+
+from monai_kd.handlers import History
+from monai_kd.report import train_seconds
+
+
+def trainer(values: dict[str, float]) -> Engine:
+    """An engine whose metrics grow with the epoch."""
+    engine = Engine(lambda engine, batch: None)
+
+    @engine.on(Events.ITERATION_COMPLETED)
+    def measure(engine):
+        engine.state.metrics.update({k: v * engine.state.epoch for k, v in values.items()})
+
+    return engine
+
+
+def rows(folder) -> list[dict[str, str]]:
+    with (folder / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_history_has_a_row_for_each_epoch(tmp_path):
+    train, validate = trainer({"kd": 2.0, "kd_weighted": 8.0}), Engine(lambda engine, batch: None)
+    validate.add_event_handler(
+        Events.COMPLETED, lambda e: e.state.metrics.update(val_accuracy=torch.tensor(0.5), cm=torch.eye(2))
+    )
+    train.add_event_handler(Events.EPOCH_COMPLETED(every=2), lambda: validate.run([0]))
+    History(tmp_path, validate).attach(train)
+    train.run([0], max_epochs=3)
+    assert rows(tmp_path) == [
+        {"epoch": "1", "kd": "2.0", "val_accuracy": ""},
+        {"epoch": "2", "kd": "4.0", "val_accuracy": "0.5"},
+        {"epoch": "3", "kd": "6.0", "val_accuracy": ""},
+    ]
+    assert 0 < train_seconds(tmp_path) < 5
+    assert json.loads((tmp_path / "training.json").read_text())["epochs"] == 3
+
+
+def test_history_goes_on_after_a_restart(tmp_path):
+    first = History(tmp_path / "a")
+    engine = trainer({"kd": 1.0})
+    first.attach(engine)
+    engine.run([0], max_epochs=2)
+    torch.save(first.state_dict() | {"seconds": 7.0}, tmp_path / "state.pt")
+    second, engine = History(tmp_path / "b"), trainer({"kd": 1.0})
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    second.attach(engine)
+    engine.state.epoch, engine.state.epoch_length, engine.state.max_epochs = 2, 1, 3
+    engine.run([0], max_epochs=3)
+    assert [row["epoch"] for row in rows(tmp_path / "b")] == ["1", "2", "3"]
+    assert 7.0 <= train_seconds(tmp_path / "b") < 12.0
+
+
+def test_history_of_a_rank_that_is_not_the_first_writes_nothing(tmp_path):
+    engine = trainer({"kd": 1.0})
+    engine.state.rank = 1
+    History(tmp_path).attach(engine)
+    engine.run([0], max_epochs=1)
+    assert list(tmp_path.iterdir()) == [] and train_seconds(tmp_path) is None
