@@ -186,7 +186,7 @@ class DistillationTrainer(SupervisedTrainer):
             idle = [n for n, p in network.named_parameters() if p.requires_grad and id(p) not in held]
             if idle:
                 warnings.warn(
-                    f"{where}: {len(idle)} parameters ({idle[0]!r}, ...) ask for a gradient but are not in the optimiser;"
+                    f"{where}: {len(idle)} parameters ({idle[0]!r}, ...) ask for a gradient and are in no optimiser;"
                     " build it from monai_kd.trainable(network, inferer)",
                     stacklevel=2,
                 )
