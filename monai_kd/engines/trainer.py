@@ -125,10 +125,11 @@ class DistillationTrainer(SupervisedTrainer):
         self.pred = pred or inferer.prediction
         self.label = label
         kwargs.setdefault("decollate", kwargs.get("postprocessing") is not None)
+        sync = SyncGradients()  # before the user's handlers, which may clip gradients or copy the student
         kwargs.update(
             inferer=inferer,
             prepare_batch=self._prepare(prepare_batch),
-            train_handlers=[_Publish(), *(train_handlers or ())],
+            train_handlers=[_Publish(), *([sync] if is_distributed() else []), *(train_handlers or ())],
         )
         super().__init__(*args, **kwargs)
         if not isinstance(self.loss_function, Objective):
@@ -138,9 +139,8 @@ class DistillationTrainer(SupervisedTrainer):
             part.to(self.state.device)
         self._learners = [n for n in inferer.networks.values() if any(p.requires_grad for p in n.parameters())]
         self._refuse_teachers()
-        if is_distributed() and (bare := self._outside_ddp()):
-            networks = [n for n in (self.network, *self._learners) if not isinstance(n, DistributedDataParallel)]
-            SyncGradients(bare, networks).attach(self)
+        sync.parameters = self._outside_ddp()
+        sync.networks = [n for n in (self.network, *self._learners) if not isinstance(n, DistributedDataParallel)]
         self.add_event_handler(Events.STARTED, self._check)
         self.add_event_handler(Events.ITERATION_STARTED, self._set_modes)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._forget)

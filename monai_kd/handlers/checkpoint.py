@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from ignite.metrics import Metric
 from torch import Tensor, nn
 
 from monai_kd.handlers.random_state import random_state, set_random_state
@@ -31,7 +33,7 @@ class Checkpoint:
     Args:
         save_dir: folder, made if need be.
         filename: name of the file.
-        save_interval: epochs between writings.
+        save_interval: epochs between writings; the run's last epoch is always written.
         resume: go on from the file if it is there, when the run starts.
 
     Raises:
@@ -59,12 +61,17 @@ class Checkpoint:
         # here, not in attach: the handler runs last at the epoch's end, so that no later one draws random numbers
         if not engine.has_event_handler(self._save, Events.EPOCH_COMPLETED):
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.save_interval), self._save)
+            engine.add_event_handler(Events.COMPLETED, self._last)
             if self.resume and self.path.is_file():
                 self.load(engine)
 
     def _save(self, engine: Any) -> None:
         if engine.state.rank == 0:
             self.save(engine)
+
+    def _last(self, engine: Any) -> None:
+        if engine.state.epoch % self.save_interval:  # else it is written already
+            self._save(engine)
 
     def save(self, engine: Any) -> None:
         """Write the state of `engine` now."""
@@ -101,7 +108,10 @@ class Checkpoint:
                 fix="raise max_epochs, or start anew with resume=False",
             )
         engine.state.max_epochs = epochs  # what the run asks for, not what the saved one did
-        set_random_state(state["random"], engine.data_loader)
+        try:
+            set_random_state(state["random"], engine.data_loader)
+        except CheckpointError as error:
+            raise error.at(str(self.path)) from None
 
     def _parts(self, engine: Any) -> dict[str, Any]:
         """Everything with a state, by the path it has in the file."""
@@ -132,7 +142,7 @@ def _stateful_handlers(engine: Any) -> dict[str, Any]:
             if (
                 hasattr(owner, "state_dict")
                 and hasattr(owner, "load_state_dict")
-                and not isinstance(owner, (Engine, nn.Module))
+                and not isinstance(owner, (Engine, nn.Module, Metric))
             ):
                 owners[id(owner)] = owner
     named: dict[str, Any] = {}
@@ -147,9 +157,9 @@ def _stateful_handlers(engine: Any) -> dict[str, Any]:
 
 def _is_plain(value: Any) -> bool:
     """Whether `torch.load(weights_only=True)` would read it: enumerations and numpy's numbers are refused."""
-    if isinstance(value, dict):
+    if type(value) in (dict, OrderedDict):
         return all(_is_plain(k) and _is_plain(v) for k, v in value.items())
-    if isinstance(value, (list, tuple)):
+    if type(value) in (list, tuple):
         return all(map(_is_plain, value))
     return isinstance(value, Tensor) or type(value) in (str, int, float, bool, type(None))
 

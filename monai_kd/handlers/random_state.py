@@ -12,6 +12,8 @@ import torch
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset
 
+from monai_kd.utils import CheckpointError
+
 __all__ = ["random_state", "set_random_state"]
 
 # ruff: noqa: NPY002  (MONAI and augmentation libraries draw from numpy's old generator)
@@ -48,7 +50,13 @@ def set_random_state(state: Mapping[str, Any], loader: Any) -> None:
     np.random.set_state(_unpacked(state["numpy"]))
     version, words, following = state["python"]
     random.setstate((version, tuple(words), following))
-    for transform, saved in zip(_randomizables(loader), state["transforms"], strict=True):
+    transforms = _randomizables(loader)
+    if len(transforms) != len(state["transforms"]):
+        raise CheckpointError(
+            f"{len(transforms)} random transforms, the run that was saved had {len(state['transforms'])}",
+            fix="resume with the configuration that wrote the file",
+        )
+    for transform, saved in zip(transforms, state["transforms"], strict=True):
         transform.R.set_state(_unpacked(saved))
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])

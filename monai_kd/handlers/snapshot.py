@@ -12,7 +12,7 @@ from torch import nn
 
 from monai_kd.handlers.moving import MovingTeacher
 from monai_kd.networks import Teacher, check_resettable, reset_parameters
-from monai_kd.utils import ConfigError, unwrap
+from monai_kd.utils import ConfigError, broadcast, is_distributed, unwrap
 
 __all__ = ["Snapshot"]
 
@@ -72,7 +72,10 @@ class Snapshot(MovingTeacher):
         self.copy()
         self.generation = done // self.every
         if self.restart:
-            reset_parameters(unwrap(self.student))
+            student = unwrap(self.student)
+            reset_parameters(student)
+            if is_distributed():
+                broadcast(*student.parameters(), *student.buffers())
             engine.optimizer.state.clear()
 
     def state_dict(self) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 
-from monai_kd.utils import unique
+from monai_kd.utils import broadcast, unique
 
 __all__ = ["SyncGradients"]
 
@@ -35,7 +35,7 @@ class SyncGradients:
         >>> sync = SyncGradients(connector.parameters(), [connector])
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], networks: Sequence[nn.Module] = ()) -> None:
+    def __init__(self, parameters: Iterable[nn.Parameter] = (), networks: Sequence[nn.Module] = ()) -> None:
         self.parameters = unique(parameters)
         self.networks = list(networks)
 
@@ -44,12 +44,9 @@ class SyncGradients:
         engine.add_event_handler(Events.EPOCH_STARTED(once=1), self.broadcast)
         engine.add_event_handler(IterationEvents.BACKWARD_COMPLETED, self.average)
 
-    @torch.no_grad()
     def broadcast(self) -> None:
         """Give every process rank 0's parameters and buffers."""
-        buffers = [b for network in self.networks for b in network.buffers()]
-        for tensor in [*self.parameters, *buffers]:
-            dist.broadcast(tensor.detach(), src=0)
+        broadcast(*self.parameters, *(b for network in self.networks for b in network.buffers()))
 
     @torch.no_grad()
     def average(self) -> None:

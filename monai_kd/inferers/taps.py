@@ -17,7 +17,7 @@ from monai_kd.utils import TapError, find_layer, plain
 __all__ = ["Taps", "entries"]
 
 
-class _DeepestTapReached(Exception):
+class _DeepestTapReached(BaseException):  # past a network that catches every Exception
     """Ends a teacher's forward when nothing more is needed of it."""
 
 

@@ -194,14 +194,13 @@ def _compare(value: Any, reference: Any) -> tuple[float, float]:
 def _take_turns(calls: Sequence[Callable[[], Any]], device: torch.device) -> list[float]:
     """The shortest of a few timings of each call in milliseconds, one after the other in turn."""
     times: list[list[float]] = [[] for _ in calls]
-    for turn in range(CALLS + 1):
+    for _ in range(CALLS):
         for call, taken in zip(calls, times, strict=True):
             _synchronise(device)
             start = time.perf_counter()
             call()
             _synchronise(device)
-            if turn:  # the first warms up
-                taken.append(1e3 * (time.perf_counter() - start))
+            taken.append(1e3 * (time.perf_counter() - start))
     return [min(taken) for taken in times]
 
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from .distributed import gather_rows, is_distributed, mean_scale
+from .distributed import broadcast, gather_rows, is_distributed, mean_scale
 from .errors import (
     CheckpointError,
     ClassMismatchError,

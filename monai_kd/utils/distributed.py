@@ -9,12 +9,23 @@ import torch.distributed.nn.functional as dist_functional
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["gather_rows", "is_distributed", "mean_scale"]
+__all__ = ["broadcast", "gather_rows", "is_distributed", "mean_scale"]
 
 
 def is_distributed() -> bool:
     """Whether more than one process trains together."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+
+
+@torch.no_grad()
+def broadcast(*tensors: Tensor) -> None:
+    """Give every process rank 0's values.
+
+    Args:
+        tensors: overwritten on the other ranks.
+    """
+    for tensor in tensors:
+        dist.broadcast(tensor.detach(), src=0)
 
 
 def gather_rows(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import cast
 
+import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -57,6 +58,13 @@ def find_layer(network: nn.Module, path: str) -> nn.Module:
         >>> find_layer(torch.nn.Sequential(torch.nn.ReLU()), "0")
         ReLU()
     """
+    if isinstance(network, torch.jit.ScriptModule):
+        raise UnknownLayerError(
+            f"no layer {path!r} can be tapped",
+            where=type(network).__name__,
+            why="a TorchScript network has no hooks",
+            fix="give the network itself, not its TorchScript",
+        )
     try:
         if path:
             return network.get_submodule(path)

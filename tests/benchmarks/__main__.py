@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("# monai_kd benchmarks\n\n" + ", ".join(f"{k}: {v}" for k, v in report["machine"].items()) + "\n")
     for setting in args.settings:
         for case in args.cases:
-            rounds = CASES[case].rounds // 4 if args.quick else CASES[case].rounds
+            rounds = CASES[case].rounds // 7 if args.quick else CASES[case].rounds
             result = measure(case, setting, device, args.rounds or rounds, args.memory)
             report["results"].append(result)
             print(markdown(result), flush=True)

@@ -26,7 +26,7 @@ class Case:
         taps: pairs of layer paths (student, teacher) with maps of one spatial size, shallow first.
         early: index in `taps` of the tap that an early-exit recipe reads.
         steps: timed steps of a variant in one round.
-        rounds: how often each variant is timed; a quarter of it if quick.
+        rounds: how often each variant is timed; a seventh of it if quick.
         overhead: the networks are so small that a step shows what the frame costs.
     """
 

@@ -44,18 +44,18 @@ Build = Callable[[], Variant]
 def variants(case: Case, setting: Setting, device: torch.device) -> dict[str, Build]:
     """What is compared, by name, each to be built when it is wanted.
 
-    Every variant starts from the same weights and reads the same batches. The losses are those of `monai_kd`, so that
-    differences are the frame's, but for one floor with the textbook's KD in three lines. The bare loops keep their
-    hooks; `monai_kd` places them anew at each step.
+    Every variant starts from the same weights and reads the same batches. The floor has the textbook's KD, as one
+    writes it by hand; beside it stand bare loops with the losses of `monai_kd`, which show what is the frame's and what
+    the losses'. The bare loops keep their hooks; `monai_kd` places them anew at each step.
     """
     bare = partial(bare_loop, case, setting, device)
     ours = partial(trainer, case, setting, device)
     fast_student = Setting(bfloat16=True)
     built: dict[str, Build] = {
         "student alone": partial(bare, teach=False),
-        "floor": bare,
-        "floor again (A/A)": bare,
-        "floor, textbook KD": partial(bare, kd=textbook_kd),
+        "floor": partial(bare, kd=textbook_kd),
+        "floor again (A/A)": partial(bare, kd=textbook_kd),
+        "bare, our losses": bare,
         "monai_kd": ours,
     }
     if case.overhead:
@@ -63,8 +63,8 @@ def variants(case: Case, setting: Setting, device: torch.device) -> dict[str, Bu
     if setting.compile:
         return built
     built |= {
-        "floor, 1 hook": partial(bare, taps=1),
-        "floor, 4 hooks": partial(bare, taps=4),
+        "bare, our losses, 1 hook": partial(bare, taps=1),
+        "bare, our losses, 4 hooks": partial(bare, taps=4),
         "monai_kd, 1 tap": partial(ours, taps=1),
         "monai_kd, 4 taps": partial(ours, taps=4),
     }

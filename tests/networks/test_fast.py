@@ -122,7 +122,8 @@ class TestChooseFast:
         assert choice.prepare((x, torch.ones(2, dtype=torch.int64)))[1].dtype == torch.int64
         answer = choice.restore({"a": [x.bfloat16()], "b": (x.bfloat16(), None)})
         assert answer["a"][0].dtype == answer["b"][0].dtype == torch.float32 and answer["b"][1] is None
-        assert choice.network[0].weight.dtype == torch.bfloat16
+        assert choice.network[3].weight.dtype == torch.bfloat16
+        assert choice.network[3].weight.is_contiguous(memory_format=torch.channels_last)
 
     def test_image_candidates_need_images(self, as_timed):
         as_timed(0.5)
@@ -142,6 +143,7 @@ class TestChooseFast:
                 self.conv = nn.Conv2d(1, 3, 1)
 
             def forward(self, x):
+                assert type(x) is torch.Tensor
                 return {"out": self.conv(x), "deep": [self.conv(x)]}
 
         as_timed(0.5)
@@ -189,3 +191,14 @@ class TestChooseFast:
 def test_original_choice_passes_values_through():
     choice, x = FastChoice(nn.Identity()), torch.rand(1, 2, 3, 3).bfloat16()
     assert choice(x) is x
+
+
+@pytest.mark.parametrize("spatial_dims", [2, 3])
+def test_student_needs_no_option(spatial_dims):
+    network = UNet(spatial_dims, 1, 3, (4, 8, 8), (2, 2), norm="batch")
+    x = torch.rand(2, 1, *[16] * spatial_dims)
+    before = network(x)
+    memory_format = fast.FORMATS[x.ndim]
+    after = network.to(memory_format=memory_format)(x)  # the batch itself is contiguous
+    assert after.is_contiguous(memory_format=memory_format) and not before.is_contiguous(memory_format=memory_format)
+    torch.testing.assert_close(after, before, rtol=1e-4, atol=1e-5)
