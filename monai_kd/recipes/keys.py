@@ -12,7 +12,7 @@ from monai_kd.utils import UnknownNameError, suggest
 __all__ = ["check_keys"]
 
 _EXEMPT = {"recipe", "imports", "initialize", "run", "finalize"}
-_REFERENCE = re.compile(r"[@%](?:[^\s@%:#]*[/.])?([A-Za-z_]\w*)")
+_REFERENCE = re.compile(r"[@%][:#]*([A-Za-z_]\w*)")
 
 
 def check_keys(base: Mapping[str, Any], overlays: Iterable[Mapping[str, Any]]) -> None:

@@ -169,6 +169,21 @@ class TestChooseFast:
         assert choose_fast(Difference(4, 2).eval(), (torch.ones(1, 4),)).name == "original"
         assert "deviates by" in caplog.text
 
+    @pytest.mark.parametrize("candidate", ["channels_last", "bfloat16"])
+    def test_bfloat16_copy_leaves_autocast(self, candidate, as_timed):
+        class Asks(nn.Conv2d):
+            def forward(self, x):
+                self.autocast = torch.is_autocast_enabled("cpu")
+                return super().forward(x)
+
+        as_timed(0.5)
+        x = torch.rand(1, 1, 4, 4)
+        with torch.autocast("cpu", torch.bfloat16):
+            choice = choose_fast(Asks(1, 2, 3).eval(), (x,), candidates=[candidate])
+            answer = choice(x)
+        assert choice.name == candidate and choice.network.autocast == (candidate == "channels_last")
+        assert answer.dtype == (torch.bfloat16 if candidate == "channels_last" else torch.float32)
+
     def test_agreement(self):
         reference = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.0, 2.0], [3.0, 0.0]])
         value = reference.clone()

@@ -164,6 +164,7 @@ def test_a_key_that_nothing_reads_is_refused() -> None:
     base = {"max_epochs": 3, "trainer": {"epochs": "@max_epochs"}}
     check_keys(base, [{"max_epochs": 5, "recipe": {}, "_meta_": {}, "new": 1, "trainer::rate": "$@new * 2"}])
     check_keys(base, [{"imports": [], "run": [], "+trainer": {}}])
+    check_keys(base, [{"content": {}, "number": 1, "trainer::name": "$@content.get('name', @number)"}])
     with pytest.raises(UnknownNameError, match=r"'max_epoch'.*'max_epochs'"):
         check_keys(base, [{"max_epoch": 5}])
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from ignite.engine import Events
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from skimage.io import imread
 from tqdm import tqdm
 
@@ -110,7 +110,7 @@ def run(job: Job, folder: Path, extra: dict[str, Any], bar: tqdm) -> None:
         files = [str(BUNDLE / "configs" / name) for name in [*job.files, *last]]
         if last:
             given["record::command"] = command(job, extra)
-        workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, **given)
+        workflow = ConfigWorkflow(files, workflow_type="train", **given)
         workflow.initialize()
         if not last:
             workflow.trainer.add_event_handler(Events.EPOCH_COMPLETED, lambda engine: bar.update())
@@ -135,12 +135,9 @@ def write_examples(jobs: list[Job], folder: Path) -> None:
         with np.load(folder / job.name / "predictions.npz") as archive:
             said = dict(zip(archive["case"].tolist(), archive["probability"].argmax(1), strict=True))
         answers[role] = np.array([said[item["case"]] for item in chosen])
-    pictures = {
-        name: np.stack([imread(i[key]) for i in chosen])
-        for name, key in (("images", "image"), ("privileged", "privileged"))
-    }
-    label = np.array([item["label"] for item in chosen])
-    np.savez(folder / first["distilled"].name / "examples.npz", label=label, **pictures, **answers)
+    images, privileged = (np.stack([imread(item[key]) for item in chosen]) for key in ("image", "privileged"))
+    shown = {"images": images, "privileged": privileged, "label": np.array([item["label"] for item in chosen])}
+    np.savez(folder / first["distilled"].name / "examples.npz", **shown, **answers)
 
 
 def main(argv: list[str] | None = None) -> Path:
@@ -150,9 +147,9 @@ def main(argv: list[str] | None = None) -> Path:
         argv: what was typed after the program's name.
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output_dir", default="demo", help="where to write; nothing outside is touched")
+    parser.add_argument("--output_dir", default="demo", help="where to write; nothing outside of it is touched")
     parser.add_argument("--seeds", type=int, default=3, help="of the students with few labels")
-    parser.add_argument("--full_seeds", type=int, default=1, help="of the students with every label")
+    parser.add_argument("--full_seeds", type=int, default=3, help="of the students with every label")
     parser.add_argument("--labeled_fraction", type=float, default=0.05, help="of the patches, where labels are few")
     parser.add_argument("--max_epochs", type=int, help="instead of the configuration's")
     args = parser.parse_args(argv)
@@ -163,9 +160,7 @@ def main(argv: list[str] | None = None) -> Path:
     warnings.filterwarnings("ignore", category=UserWarning, module="monai.bundle")
     write_ihc_patches(folder / "data")
     jobs = plan(args.seeds, args.labeled_fraction, args.full_seeds)
-    epochs = (
-        args.max_epochs or ConfigWorkflow(BUNDLE / "configs" / "train.yaml", logging_file=False).parser["max_epochs"]
-    )
+    epochs = args.max_epochs or ConfigParser.load_config_file(BUNDLE / "configs" / "train.yaml")["max_epochs"]
     with tqdm(total=len(jobs) * epochs, unit="epoch", ncols=100, file=sys.stdout) as bar:
         for job in jobs:
             bar.set_description(f"{job.role}, seed {job.seed}, {100 * job.labeled_fraction:g} % labelled".ljust(36))
