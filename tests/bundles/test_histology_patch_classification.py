@@ -5,8 +5,14 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
+import logging
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,8 +20,11 @@ import numpy as np
 import pytest
 import skimage
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import set_track_meta
+from monai.fl.client import MonaiAlgo
+from monai.fl.utils.constants import ExtraItems
+from monai.fl.utils.exchange_object import ExchangeObject
 from monai.networks.nets import DenseNet
 
 from monai_kd.data import write_ihc_patches
@@ -41,6 +50,16 @@ FLAT = {
 def data(tmp_path_factory) -> str:
     """The demo data, thinned out: 40 training patches, two batches of 20."""
     return write_ihc_patches(tmp_path_factory.mktemp("data") / "ihc", stride=64)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """The module `scripts/demo.py`."""
+    spec = importlib.util.spec_from_file_location("histology_demo", CONFIGS.parent / "scripts" / "demo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    yield module
+    logging.disable(logging.NOTSET)
 
 
 @pytest.fixture
@@ -291,3 +310,90 @@ def test_curves_and_resuming(make, teacher, tmp_path):
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"] and workflow.trainer.state.iteration == 6
     assert rows[1]["val_accuracy"] and not rows[0]["val_accuracy"] and float(rows[2]["kd"]) > 0
+
+
+def test_demo_plans_every_comparison(demo):
+    jobs = demo.plan(seeds=2, labeled_fraction=0.05, full_seeds=1)
+    assert [job.name for job in jobs] == [
+        "teacher",
+        "alone_0.05_seed0",
+        "distilled_0.05_seed0",
+        "alone_0.05_seed1",
+        "distilled_0.05_seed1",
+        "alone_1_seed0",
+        "distilled_1_seed0",
+    ]
+    told = demo.command(jobs[1], {"max_epochs": 3})
+    files = "['configs/train.yaml', 'configs/train_alone.yaml']"
+    assert told.endswith(f'run --config_file "{files}" --seed 0 --labeled_fraction 0.05 --max_epochs 3')
+
+
+@pytest.mark.slow
+def test_demo_writes_a_report_and_nothing_elsewhere(demo, tmp_path):
+    before = sorted(p for p in CONFIGS.parent.rglob("*") if "__pycache__" not in p.parts)
+    old = tmp_path / "alone_0.5_seed9"
+    old.mkdir()
+    (old / "run.json").touch()
+    page = demo.main(["--output_dir", str(tmp_path), "--max_epochs", "1", "--seeds", "2", "--full_seeds", "1"])
+    assert page == tmp_path / "report.html"
+    assert {r.role for r in load_runs(tmp_path)} == {"teacher", "alone", "distilled"}
+    examples = np.load(tmp_path / "distilled_0.05_seed0" / "examples.npz")
+    assert {"images", "privileged", "label", "teacher", "alone", "distilled"} == set(examples.files)
+    assert sorted(p for p in CONFIGS.parent.rglob("*") if "__pycache__" not in p.parts) == before
+    assert not old.exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_student(data, teacher, tmp_path):
+    files = [str(CONFIGS / name) for name in ("train.yaml", "multi_gpu_train.yaml")]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc_per_node=2",
+        "-m",
+        "monai.bundle",
+    ]
+    command += ["run", "--config_file", str(files), "--bundle_root", str(tmp_path), "--dataset_dir", data]
+    command += ["--max_epochs", "2", "--batch_size", "10", "--val_interval", "1"]
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(CONFIGS.parents[2]),
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+    }
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    DenseNet(spatial_dims=2, act="relu", **FLAT).load_state_dict(state, strict=True)
+    with (tmp_path / "output" / "distilled" / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"] and all(row["val_accuracy"] for row in rows)
+
+
+def test_a_federated_client_exchanges_the_student(data, teacher, tmp_path):
+    shutil.copytree(CONFIGS, tmp_path / "configs")
+    extra = {
+        "dataset_dir": data,
+        "max_epochs": 1,
+        "batch_size": 20,
+        "progress": False,
+        "device": "$torch.device('cpu')",
+    }
+    for name in ("train.yaml", "evaluate.yaml"):
+        config = ConfigParser.load_config_file(tmp_path / "configs" / name)
+        ConfigParser.export_config_file(config | (extra if name == "train.yaml" else {}), tmp_path / "configs" / name)
+    run_here = {
+        "config_train_filename": "configs/train.yaml",
+        "config_evaluate_filename": ["configs/train.yaml", "configs/evaluate.yaml"],
+    }
+    client = MonaiAlgo(bundle_root=str(tmp_path), local_epochs=1, send_weight_diff=False, **run_here)
+    client.initialize(extra={ExtraItems.CLIENT_NAME: "clinic"})
+    plain = DenseNet(spatial_dims=2, act="relu", **FLAT)
+    weights = {k: v.numpy() for k, v in plain.state_dict().items()}
+    client.train(ExchangeObject(weights=weights), extra={})
+    sent = client.get_weights(extra={}).weights
+    assert sent.keys() == plain.state_dict().keys()
+    measured = client.evaluate(ExchangeObject(weights=weights), extra={}).metrics
+    assert 0 <= measured["val_accuracy"] <= 1

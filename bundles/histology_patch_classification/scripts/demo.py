@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shutil
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,7 +149,7 @@ def main(argv: list[str] | None = None) -> Path:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", default="demo", help="where to write; nothing outside of it is touched")
     parser.add_argument("--seeds", type=int, default=3, help="of the students with few labels")
-    parser.add_argument("--full_seeds", type=int, default=3, help="of the students with every label")
+    parser.add_argument("--full_seeds", type=int, default=2, help="of the students with every label")
     parser.add_argument("--labeled_fraction", type=float, default=0.05, help="of the patches, where labels are few")
     parser.add_argument("--max_epochs", type=int, help="instead of the configuration's")
     args = parser.parse_args(argv)
@@ -157,7 +157,8 @@ def main(argv: list[str] | None = None) -> Path:
     extra = {} if args.max_epochs is None else {"max_epochs": args.max_epochs}
     torch.set_num_threads(1)  # the networks are tiny; the other core prepares the batches
     logging.disable(logging.INFO)
-    warnings.filterwarnings("ignore", category=UserWarning, module="monai.bundle")
+    for file in folder.glob("*/run.json"):  # of an earlier demo
+        shutil.rmtree(file.parent)
     write_ihc_patches(folder / "data")
     jobs = plan(args.seeds, args.labeled_fraction, args.full_seeds)
     epochs = args.max_epochs or ConfigParser.load_config_file(BUNDLE / "configs" / "train.yaml")["max_epochs"]
