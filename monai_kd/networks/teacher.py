@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from monai_kd.networks.fast import choose_fast
-from monai_kd.utils import ConfigError, unwrap
+from monai_kd.utils import ConfigError, is_compiled, unwrap
 
 __all__ = ["Teacher", "in_mode", "teachers_in"]
 
@@ -126,6 +126,8 @@ class Teacher(nn.Module):
             return
         if self.copied:
             raise ConfigError("fast is for frozen teachers", where="Teacher.copy_of", fix="leave out fast")
+        if is_compiled(self.network):
+            raise ConfigError("fast copies the plain network", where="Teacher", fix="leave out fast, or torch.compile")
         options: dict[str, Any] = {} if self.fast is True else {"candidates": tuple(self.fast)}
         with torch.no_grad(), in_mode(self.network, False):
             self._fast[key] = choose_fast(unwrap(self.network), inputs, tapped=key, **options)
@@ -145,8 +147,8 @@ class Teacher(nn.Module):
         self.prepare(inputs, tapped)
         choice = self._fast.get(tuple(sorted(tapped))) if self._fast else None
         with torch.no_grad():
-            if choice is not None:
-                return choice.restore(choice.network(*(choice.prepare(x) for x in inputs)))
+            if choice is not None and choice.name != "original":
+                return choice(*inputs)
             with in_mode(self.network, self.train_mode):
                 return self.network(*inputs)
 

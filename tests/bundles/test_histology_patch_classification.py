@@ -208,10 +208,11 @@ def turns(a: torch.Tensor, b: torch.Tensor) -> list[tuple[int, ...]]:
 
 
 def test_aligned_views_share_geometry_and_differ_in_noise(make):
-    loader = make(views=["image", "image_2"]).parser.get_parsed_content("train::dataloader")
+    loader = make(views=["image", "image_2", "image_3"]).parser.get_parsed_content("train::dataloader")
     batch = next(iter(loader))
-    assert set(turns(batch["image"], batch["image_2"])) == {()}
-    assert not batch["image"].equal(batch["image_2"])
+    for one, other in (("image", "image_2"), ("image", "image_3"), ("image_2", "image_3")):
+        assert set(turns(batch[one], batch[other])) == {()}
+        assert not batch[one].equal(batch[other])
 
 
 def test_other_views_are_flipped_on_their_own(make):

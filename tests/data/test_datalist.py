@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import skimage
 
-from monai_kd.data import has_modality, load_datalist, read_dataset
+from monai_kd.data import class_names, has_modality, load_datalist, read_dataset
 from monai_kd.utils.errors import DataError
 
 
@@ -147,3 +147,8 @@ def test_fraction_is_stratified_seeded_and_leaves_validation_alone(tmp_path):
     assert Counter(labels[i] for i, keep in enumerate(drawn[0]) if keep) == {0: 1, 1: 4, 2: 1}
     assert drawn[0] == drawn[1] != drawn[2]
     assert load_datalist(tmp_path, "validation", labeled_fraction=0.1)[0]["labeled"]
+
+
+def test_class_names_come_from_labels(tmp_path):
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "benign", "1": "malignant"}}))
+    assert class_names(tmp_path, 3) == ["benign", "malignant", "2"]

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from monai_kd.networks import Teacher
+from monai_kd.networks.fast import FastChoice
 from monai_kd.utils import ConfigError
 from tests.nets import Answering, Classifier, images, same, state_of
 
@@ -158,3 +159,19 @@ def test_says_what_it_is():
     assert (
         repr(Teacher.copy_of(Classifier(), train_mode=True)) == "Teacher(Classifier, copy of the student, train mode)"
     )
+
+
+@pytest.mark.parametrize("keep_original", [True, False])
+def test_a_fast_teacher_given_in_train_mode_keeps_its_statistics(monkeypatch, keep_original):
+    if keep_original:  # what the probe does where no copy is faster
+        monkeypatch.setattr("monai_kd.networks.teacher.choose_fast", lambda net, inputs, tapped: FastChoice(net))
+    network = Classifier().train()
+    before, teacher = copy.deepcopy(network.state_dict()), Teacher(network, fast=True)
+    for _ in range(2):
+        teacher(images())
+    assert all(before[k].equal(v) for k, v in network.state_dict().items()) and network.training
+
+
+def test_a_compiled_teacher_is_not_made_fast_behind_ones_back():
+    with pytest.raises(ConfigError, match="compile"):
+        Teacher(torch.compile(Classifier(), backend="eager"), fast=True)(images())
