@@ -14,6 +14,7 @@ from monai.inferers import SimpleInferer
 from torch import nn
 
 from monai_kd.engines import DistillationTrainer
+from monai_kd.handlers import Checkpoint
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
 from monai_kd.networks import Teacher
@@ -161,3 +162,23 @@ def test_two_trainers_may_share_an_inferer():
 def test_the_student_is_the_network_out_of_its_wrapper():
     student = Classifier()
     assert make_trainer(torch.compile(student, backend="eager"), {}, {"label": LABEL}, batches()).student is student
+
+
+def test_a_loader_that_stops_early_is_an_error_and_nothing_is_saved(tmp_path):
+    class Failing(list):
+        def __iter__(self):
+            yield self[0]  # then its thread dies, and MONAI's ThreadDataLoader just ends
+
+    saver = Checkpoint(tmp_path)
+    trainer = make_trainer(
+        Classifier(),
+        {"teacher": {"network": Teacher(Classifier())}},
+        {"mimic": MIMIC},
+        Failing(batches(1)),
+        train_handlers=[saver],
+    )
+    trainer.state.epoch_length = 3
+    trainer.data_loader = iter(trainer.data_loader)
+    with pytest.raises(ConfigError, match="epoch 1 ended after 1 of 3 iterations"):
+        trainer.run()
+    assert not saver.path.exists()
