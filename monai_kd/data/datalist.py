@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 from PIL import Image
 
 from monai_kd.data.labeled import draw_labeled
+from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
 __all__ = ["class_names", "has_modality", "load_datalist", "read_dataset"]
@@ -35,12 +35,7 @@ def read_dataset(dataset_dir: str | os.PathLike) -> dict[str, Any]:
         raise DataError(
             "there is no such file", where=str(path), fix="--dataset_dir names a folder with a dataset.json"
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError("is not JSON", where=str(path), why=str(error)) from error
-    if not isinstance(content, Mapping):
-        raise DataError(f"must hold a mapping, got {type(content).__name__}", where=str(path))
+    content = read_json(path)
     lists = {}
     for section in SECTIONS:
         items = content.get(section, [])

@@ -15,6 +15,7 @@ from monai.utils.enums import CommonKeys as Keys
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from monai_kd.engines.whole_epochs import WholeEpochs
 from monai_kd.handlers import SyncGradients
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
@@ -61,34 +62,6 @@ class _Publish:
             engine.state.output.pop(key)
             if value is not None:
                 engine.state.output[key] = value
-
-
-class _WholeEpochs:
-    """Attached before the user's handlers: an epoch that ends early, unasked, is an error, not a trained network.
-
-    A loader whose thread failed just stops, and the engine would save what there is.
-    """
-
-    def attach(self, engine: Engine) -> None:
-        self.asked = False
-        engine.add_event_handler(Events.EPOCH_STARTED, self._begin)
-        engine.add_event_handler(Events.TERMINATE_SINGLE_EPOCH | Events.TERMINATE, self._ask)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._check)
-
-    def _begin(self, engine: Engine) -> None:
-        self.asked, self.first = False, engine.state.iteration
-
-    def _ask(self, *_: Any, **__: Any) -> None:
-        self.asked = True
-
-    def _check(self, engine: Engine) -> None:
-        done, length = engine.state.iteration - self.first, engine.state.epoch_length
-        if length and done < length and not self.asked:
-            raise ConfigError(
-                f"epoch {engine.state.epoch} ended after {done} of {length} iterations",
-                where="the data loader",
-                why="it stopped; if its thread failed, the error is printed above",
-            )
 
 
 class DistillationTrainer(SupervisedTrainer):
@@ -157,7 +130,7 @@ class DistillationTrainer(SupervisedTrainer):
         kwargs.update(
             inferer=inferer,
             prepare_batch=self._prepare(prepare_batch),
-            train_handlers=[_Publish(), _WholeEpochs(), *([sync] if is_distributed() else []), *(train_handlers or ())],
+            train_handlers=[_Publish(), WholeEpochs(), *([sync] if is_distributed() else []), *(train_handlers or ())],
         )
         super().__init__(*args, **kwargs)
         if not isinstance(self.loss_function, Objective):

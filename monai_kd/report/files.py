@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_kd.metrics.classification import checked
+from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
 __all__ = ["read_arrays", "read_examples", "read_history", "read_predictions", "read_settings"]
@@ -29,12 +29,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     Raises:
         DataError: not JSON, a key that is missing, or a value of the wrong kind; names the file and the key.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError("is not JSON", where=str(path), why=str(error)) from error
-    if not isinstance(values, Mapping):
-        raise DataError(f"must hold a mapping, got {type(values).__name__}", where=str(path))
+    values = read_json(path)
 
     def check(key: str, fits: bool, want: str) -> None:
         if not fits:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
 
-from monai_kd.utils.errors import CheckpointError
+from monai_kd.utils.errors import CheckpointError, DataError
 
-__all__ = ["read_state", "write_text"]
+__all__ = ["read_json", "read_state", "write_text"]
 
 
 def read_state(path: str | os.PathLike) -> dict[str, Any]:
@@ -62,3 +64,21 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Mapping[str, Any]:
+    """Read a JSON file that holds a mapping.
+
+    Args:
+        path: the file.
+
+    Raises:
+        DataError: it is not JSON, or holds something else; names the file.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError("is not JSON", where=str(path), why=str(error)) from error
+    if not isinstance(content, Mapping):
+        raise DataError(f"must hold a mapping, got {type(content).__name__}", where=str(path))
+    return content
