@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
-from monai.networks.nets import UNet
+from monai.networks.nets import DenseNet, UNet
 from torch import Tensor, nn
 
 from monai_kd.engines import DistillationTrainer
@@ -18,30 +19,49 @@ from monai_kd.recipes import Distillation, Recipe, check_keys, list_recipes, loa
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
 
 RECIPES = [recipe.id for recipe in list_recipes()]
-FROM_OUTSIDE = {"kd", "fitnets", "attention_transfer", "cross_modal"}  # the teacher is handed in
-STAGES = {"student": ["model.0", "model.1.submodule.0", "model.1.submodule.1"]}
-STAGES["teacher"] = STAGES["student"]
+OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher"}  # every other is handed one
+SAMPLES = 8
+# what a recipe must be told besides the two networks and their layers, by id
+VALUES: dict[str, dict[str, Any]] = {}
 
 
-def network(dims: int, width: int) -> nn.Module:
-    return UNet(dims, 1, 2, channels=(width, 2 * width, 4 * width), strides=(2, 2), norm="batch", act="relu")
+def dense(name: str) -> bool:
+    """Whether the recipe is tried on a segmentation task, else on a classification task."""
+    return "segmentation" in load_recipe(name).info["kinds"]
 
 
-def batches(dims: int) -> list[dict[str, Tensor]]:
-    shape = (4, 1, *[8] * dims)
-    views = {key: torch.randn(shape) for key in ("image", "image_2", "privileged")}
-    return [{**views, "label": torch.randint(0, 2, (4, *[8] * dims))} for _ in range(2)]
+def network(dims: int, width: int, dense: bool = True) -> nn.Module:
+    """A small network of three stages and three classes."""
+    if dense:
+        return UNet(dims, 1, 3, channels=(width, 2 * width, 4 * width), strides=(2, 2), norm="batch", act="relu")
+    return DenseNet(
+        dims, 1, 3, init_features=2 * width, growth_rate=width, block_config=(1, 1, 1), bn_size=2, act="relu"
+    )
+
+
+def stages(dense: bool) -> dict[str, list[str]]:
+    """Its layers, shallow to deep, of student and teacher alike."""
+    unet = ["model.0", "model.1.submodule.0", "model.1.submodule.1"]
+    paths = unet if dense else [f"features.denseblock{i}" for i in (1, 2, 3)]
+    return {"student": paths, "teacher": paths}
+
+
+def batches(dims: int, dense: bool = True) -> list[dict[str, Tensor]]:
+    size = [8 if dense else 16] * dims
+    views = {key: torch.randn(4, 1, *size) for key in ("image", "image_2", "privileged")}
+    label = torch.tensor([0, 1, 2, 0]) if not dense else torch.randint(0, 3, (4, *size))
+    return [{**views, "label": label, "index": torch.arange(4) + 4 * i} for i in range(SAMPLES // 4)]
 
 
 def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Distillation:
-    values = {}
+    values = dict(VALUES.get(name, {}))
     if name == "multi_teacher":
         values["teachers"] = [teacher, network(dims, 4)]
     return load_recipe(name)(
         student,
-        teacher if name in FROM_OUTSIDE else None,
-        layers=STAGES,
-        example=torch.zeros(1, 1, *[8] * dims),
+        None if name in OWN_TEACHER else teacher,
+        layers=stages(dense(name)),
+        example=torch.zeros(1, 1, *[8 if dense(name) else 16] * dims),
         max_epochs=2,
         **values,
     )
@@ -65,10 +85,10 @@ def train(method: Distillation, student: nn.Module, data: list, epochs: int = 2)
 @pytest.mark.parametrize("dims", [2, 3])
 @pytest.mark.parametrize("name", RECIPES)
 def test_recipe_runs(name: str, dims: int) -> None:
-    student, teacher = network(dims, 2), network(dims, 4)
+    student, teacher = (network(dims, width, dense(name)) for width in (2, 4))
     before, frozen = copy.deepcopy(student.state_dict()), copy.deepcopy(teacher.state_dict())
     method = apply(name, dims, student, teacher)
-    trainer = train(method, student, batches(dims))
+    trainer = train(method, student, batches(dims, dense(name)))
     assert trainer.state.iteration == 4
     assert method.objective.values.keys() == method.objective.terms.keys()
     assert all(torch.isfinite(value) for value in method.objective.values.values())
@@ -79,9 +99,9 @@ def test_recipe_runs(name: str, dims: int) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_gradient_reaches_only_what_learns(name: str) -> None:
-    student, teacher = network(2, 2), network(2, 4)
+    student, teacher = (network(2, width, dense(name)) for width in (2, 4))
     method = apply(name, 2, student, teacher)
-    data = batches(2)[0]
+    data = batches(2, dense(name))[0]
     method.objective(method.inferer(data, student, method.objective.needs()), data).backward()
     assert all(p.grad is not None for p in method.parameters)
     assert all(p.grad is None for p in teacher.parameters())
