@@ -75,7 +75,8 @@ class DistillationTrainer(SupervisedTrainer):
     The trainer moves the passes' networks and the objective to the device, puts the learning ones in train mode, and
     under `torch.distributed` keeps every learning parameter that is in no `DistributedDataParallel` in step
     (`SyncGradients`). MetaTensors of the batch are stripped once; the batch is decollated only if there is
-    `postprocessing`, unless `decollate` says so.
+    `postprocessing`, unless `decollate` says so, and gradients are set to None between steps, as torch does, unless
+    `optim_set_to_none` says otherwise.
 
     Args:
         args: as of `SupervisedTrainer`: device, max_epochs, train_data_loader, network, optimizer, loss_function, ...
@@ -126,6 +127,7 @@ class DistillationTrainer(SupervisedTrainer):
         self.pred = pred or inferer.prediction
         self.label = label
         kwargs.setdefault("decollate", kwargs.get("postprocessing") is not None)
+        kwargs.setdefault("optim_set_to_none", True)
         sync = SyncGradients()  # before the user's handlers, which may clip gradients or copy the student
         kwargs.update(
             inferer=inferer,
@@ -201,6 +203,13 @@ class DistillationTrainer(SupervisedTrainer):
         self.inferer.check(self.network, {*self.loss_function.names(), self.pred})
         self._refuse_teachers()
         self._warn_idle()
+
+    def fire_event(self, event_name: Any) -> None:
+        """As ignite's; the four events of a step skip its search through the names of all events."""
+        if isinstance(event_name, IterationEvents):
+            self._fire_event(event_name)
+        else:
+            super().fire_event(event_name)
 
     def _set_modes(self) -> None:
         for network in self._learners:

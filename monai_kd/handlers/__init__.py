@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint
 from .ema import EMA
+from .final_model import FinalModelSaver
 from .history import History
 from .predictions import Predictions
 from .schedule import ScheduleParameter, Weights

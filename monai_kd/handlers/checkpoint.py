@@ -9,13 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Metric
 from torch import Tensor, nn
 
 from monai_kd.handlers.random_state import random_state, set_random_state
-from monai_kd.utils import CheckpointError, read_state, unwrap
+from monai_kd.utils import CheckpointError, read_state, unwrap, write_state
 
 __all__ = ["Checkpoint"]
 
@@ -27,8 +26,8 @@ class Checkpoint:
     (networks of passes that learn or remember), `objective` (term weights), `handlers` (every handler with a state:
     `EMA` with its teacher, `Snapshot`, learning-rate schedulers) and `random` (states of torch's, numpy's and Python's
     generators and of the data set's random transforms), only tensors and plain numbers, so it loads with
-    `weights_only=True`. It is written beside and then renamed. The published student is another file: MONAI's
-    `CheckpointSaver` with the network alone writes `models/model.pt`.
+    `weights_only=True`. It is written beside and then renamed. The published student is another file:
+    `FinalModelSaver` writes `models/model.pt`.
 
     Args:
         save_dir: folder, made if need be.
@@ -76,13 +75,7 @@ class Checkpoint:
     def save(self, engine: Any) -> None:
         """Write the state of `engine` now."""
         state = {name: part.state_dict() for name, part in self._parts(engine).items()}
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_name(f"{self.path.name}.{os.getpid()}.tmp")
-        try:
-            torch.save({**_nested(state), "random": random_state(engine.data_loader)}, temporary)
-            os.replace(temporary, self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_state(self.path, {**_nested(state), "random": random_state(engine.data_loader)})
 
     def load(self, engine: Any) -> None:
         """Put the state of the file into `engine`."""

@@ -103,7 +103,8 @@ class Objective(nn.Module):
         device = next((t.device.type for t in knowledge.values() if isinstance(t, Tensor)), "cpu")
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             for name, term in active.items():
-                for asked in sorted(term.needs() - known.keys()):
+                if missing := term.needs() - known.keys():
+                    asked = min(missing)
                     raise UnknownNameError(f"no {asked!r}", where=f"term {name!r}", fix=suggest(asked, known, "names"))
                 try:
                     losses[name] = term(known)
@@ -112,7 +113,7 @@ class Objective(nn.Module):
             factors = self.weighting(losses, known) if self.weighting else {}
             weighted = {k: _scaled(v, active[k].weight, factors.get(k)) for k, v in losses.items()}
             self.values = {k: v.detach() for k, v in losses.items()}
-            self.weighted = {k: v.detach() for k, v in weighted.items()}
+            self.weighted = {k: self.values[k] if v is losses[k] else v.detach() for k, v in weighted.items()}
             if weighted:
                 return reduce(add, weighted.values())
             self.empty += 1

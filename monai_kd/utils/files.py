@@ -14,7 +14,7 @@ import torch
 
 from monai_kd.utils.errors import CheckpointError, DataError
 
-__all__ = ["read_json", "read_state", "write_text"]
+__all__ = ["read_json", "read_state", "write_state", "write_text"]
 
 
 def read_state(path: str | os.PathLike) -> dict[str, Any]:
@@ -50,6 +50,23 @@ def read_state(path: str | os.PathLike) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise CheckpointError(f"holds a {type(state).__name__}, not weights by name", where=where)
     return state
+
+
+def write_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain values beside the file and rename it: it is whole, or as it was.
+
+    Args:
+        path: the file; its folder is made if need be.
+        state: its content, as from `state_dict()`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        torch.save(state, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:

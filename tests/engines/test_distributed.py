@@ -4,14 +4,10 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,6 +17,7 @@ from monai_kd.handlers import EMA
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective, SampleRelationLoss
 from monai_kd.networks import Teacher
+from tests.ranks import result, run_on_two_ranks
 
 CASES = ("connector", "peer", "relation", "views", "unwrapped")
 
@@ -91,30 +88,17 @@ def train(case: str, rank: int | None) -> dict[str, Tensor]:
     return {f"{name}.{k}": v for name, net in networks.items() for k, v in net.state_dict().items()}
 
 
-def _work(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    for case in CASES:
-        torch.save(train(case, rank), Path(folder) / f"{case}_{rank}.pt")
-        dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_work, args=(port, str(folder)), nprocs=2)
+    run_on_two_ranks(train, CASES, folder)
     return folder
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_equal_one(case: str, folder: Path) -> None:
     alone = train(case, None)
-    ranks = [torch.load(folder / f"{case}_{rank}.pt", weights_only=True) for rank in (0, 1)]
+    ranks = result(folder, case)
     for key, value in alone.items():
         if key.startswith("peer") and case != "peer":
             continue  # not part of this run

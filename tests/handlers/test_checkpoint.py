@@ -12,14 +12,14 @@ import torch
 from ignite.engine import Events
 from ignite.metrics import Accuracy, Average
 from monai.data import DataLoader, Dataset
-from monai.handlers import CheckpointSaver, LrScheduleHandler, MetricLogger, StatsHandler
+from monai.handlers import LrScheduleHandler, MetricLogger, StatsHandler
 from monai.transforms import Compose, RandFlipd
 from torch import nn
 
 from monai_kd.handlers import EMA, Checkpoint
 from monai_kd.networks import Teacher, load_weights
 from monai_kd.utils import CheckpointError
-from tests.nets import LABEL, MIMIC, Classifier, batches, images, make_trainer, same, state_of
+from tests.nets import LABEL, Classifier, batches, images, make_trainer, same, state_of
 
 
 def simple(folder: Path, student: nn.Module | None = None, epochs: int = 1, handlers=(), passes=None, **kwargs):
@@ -36,17 +36,6 @@ def test_the_student_can_be_loaded_from_the_file(tmp_path):
     student = Classifier()
     simple(tmp_path, student).run()
     assert same(load_weights(Classifier(), tmp_path / "checkpoint.pt"), student.state_dict())
-
-
-def test_the_published_student_has_the_plain_keys_and_loads_without_this_package(tmp_path):
-    student, plain = Classifier(), Classifier()
-    passes = {"teacher": {"network": Teacher(Classifier())}}
-    saver = CheckpointSaver(str(tmp_path), {"network": student}, save_final=True, final_filename="model.pt")
-    make_trainer(student, passes, {"mimic": MIMIC}, batches(), train_handlers=[saver]).run()
-    state = torch.load(tmp_path / "model.pt", weights_only=True)
-    assert list(state) == list(plain.state_dict())
-    plain.load_state_dict(state)
-    assert same(plain, student.state_dict())
 
 
 @pytest.mark.parametrize(("every", "written"), [(1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (5, [5])])

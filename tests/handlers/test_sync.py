@@ -4,14 +4,11 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from monai.engines.utils import IterationEvents
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -21,6 +18,7 @@ from monai_kd.handlers import EMA, Snapshot, SyncGradients
 from monai_kd.inferers import DistillationInferer
 from monai_kd.networks import Teacher
 from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer
+from tests.ranks import result, run_on_two_ranks
 
 CASES = ("clip", "first copy", "generations")
 
@@ -61,30 +59,17 @@ def train(case: str, rank: int) -> dict[str, Tensor]:
     return {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
 
 
-def _work(rank: int, port: int, folder: str) -> None:
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", rank=rank, world_size=2)
-    for case in CASES:
-        torch.save(train(case, rank), Path(folder) / f"{case}_{rank}.pt")
-        dist.barrier()
-    dist.destroy_process_group()
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    mp.spawn(_work, args=(port, str(folder)), nprocs=2)
+    run_on_two_ranks(train, CASES, folder)
     return folder
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_processes_stay_equal(case: str, folder: Path) -> None:
-    one, other = (torch.load(folder / f"{case}_{rank}.pt", weights_only=True) for rank in (0, 1))
+    one, other = result(folder, case)
     for key, value in one.items():
         torch.testing.assert_close(other[key], value, rtol=0, atol=1e-6, msg=lambda m, k=key: f"{k}: {m}")
 

@@ -1,0 +1,46 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ignite.engine import Engine, Events
+from torch import nn
+
+from monai_kd.utils import unwrap, write_state
+
+__all__ = ["FinalModelSaver"]
+
+
+class FinalModelSaver:
+    """Write the weights of a network when its run is completed, early stopping included, and at no other time.
+
+    MONAI's `CheckpointSaver(save_final=True)` also writes when the run breaks, so that a half-trained network, or one
+    of weights that are no numbers, replaces the one that was there. Here an aborted run leaves the file as it was. The
+    file has the plain network's keys, whatever it is wrapped in; it is written beside and then renamed, by rank 0.
+
+    Args:
+        network: what is published, as a rule the student.
+        path: the file; its folder is made if need be.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.handlers import FinalModelSaver
+        >>> handler = FinalModelSaver(torch.nn.Linear(4, 2), "models/model.pt")  # among the trainer's train_handlers
+        >>> str(handler.path)
+        'models/model.pt'
+    """
+
+    def __init__(self, network: nn.Module, path: str | os.PathLike) -> None:
+        self.network, self.path = network, Path(path)
+
+    def attach(self, engine: Engine) -> None:
+        """Write after `engine`'s run."""
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        if getattr(engine.state, "rank", 0) == 0:
+            write_state(self.path, unwrap(self.network).state_dict())

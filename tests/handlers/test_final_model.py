@@ -1,0 +1,82 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import pytest
+import torch
+from ignite.engine import Events
+from torch import nn
+
+from monai_kd.handlers import FinalModelSaver
+from monai_kd.networks import Teacher
+from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer
+
+
+def train(student: nn.Module, path, *handlers, epochs: int = 2):
+    passes = {"teacher": {"network": Teacher(Classifier())}}
+    handlers = (FinalModelSaver(student, path), *handlers)
+    trainer = make_trainer(
+        student, passes, {"label": LABEL, "mimic": MIMIC}, batches(), epochs, train_handlers=handlers
+    )
+    trainer.run()
+    return trainer
+
+
+def test_has_the_plain_keys_and_loads_without_this_package(tmp_path):
+    student, plain = Classifier(), Classifier()
+    train(student, tmp_path / "models" / "model.pt")
+    state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
+    assert list(state) == list(plain.state_dict())
+    assert all(value.equal(state[name]) for name, value in student.state_dict().items())
+    assert [file.name for file in (tmp_path / "models").iterdir()] == ["model.pt"]
+
+
+class Break:
+    """Fail in the second step."""
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.ITERATION_COMPLETED(once=2), self)
+
+    def __call__(self, engine):
+        raise RuntimeError("the disk is on fire")
+
+
+def test_an_aborted_run_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "model.pt"
+    path.write_bytes(b"the good one")
+    with pytest.raises(RuntimeError, match="on fire"):
+        train(Classifier(), path, Break())
+    assert path.read_bytes() == b"the good one"
+
+
+class Stop:
+    """Ask for the end after the first epoch, as early stopping does."""
+
+    def attach(self, engine):
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine):
+        engine.terminate()
+
+
+def test_a_run_that_stops_early_is_written(tmp_path):
+    student = Classifier()
+    assert train(student, tmp_path / "model.pt", Stop(), epochs=9).state.epoch == 1
+    state = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert all(value.equal(state[name]) for name, value in student.state_dict().items())
+
+
+def test_only_the_first_process_writes(tmp_path):
+    student = Classifier()
+    trainer = make_trainer(student, {}, {"label": LABEL}, batches(2), 1)
+    trainer.state.rank = 1
+    FinalModelSaver(student, tmp_path / "model.pt")(trainer)
+    assert not (tmp_path / "model.pt").exists()
+
+
+def test_a_compiled_network_is_written_plain(tmp_path):
+    student = Classifier()
+    trainer = make_trainer(student, {}, {"label": LABEL}, batches(2), 1)
+    FinalModelSaver(torch.compile(student, backend="eager"), tmp_path / "model.pt")(trainer)
+    assert torch.load(tmp_path / "model.pt", weights_only=True).keys() == student.state_dict().keys()
