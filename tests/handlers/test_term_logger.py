@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 from ignite.engine import Events
-from monai.handlers import StatsHandler, TensorBoardStatsHandler
+from monai.handlers import MLFlowHandler, StatsHandler, TensorBoardStatsHandler
 
 from monai_kd.handlers import TermLogger, Weights
 from monai_kd.networks import Teacher
@@ -122,6 +122,24 @@ def test_tensor_board_stats_handler_stores_the_figures_in_whatever_order_the_han
             assert value == pytest.approx(values.mean(epoch, name))
         for epoch, value in writer.written[f"{name}_weighted"]:
             assert value == pytest.approx(weight * values.mean(epoch, name))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False])
+def test_mlflow_handler_stores_the_figures_in_whatever_order_the_handlers_stand(first, tmp_path):
+    mlflow = pytest.importorskip("mlflow")
+    trainer, logger, values = trainer_of()
+    store = f"sqlite:///{tmp_path}/mlruns.db"
+    flow = MLFlowHandler(tracking_uri=store, output_transform=lambda _: 0.0, iteration_log=False)
+    attach(trainer, values, *([logger, flow] if first else [flow, logger]))
+    trainer.run()
+    client = mlflow.MlflowClient(store)
+    (run,) = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    for name, weight in (("label", 1.0), ("mimic_weighted", 0.25)):
+        stored = client.get_metric_history(run.info.run_id, name)
+        assert [metric.step for metric in stored] == [1, 2]
+        for metric in stored:
+            assert metric.value == pytest.approx(weight * values.mean(metric.step, name.removesuffix("_weighted")))
 
 
 def test_a_term_counts_only_the_steps_at_which_it_was_on():
