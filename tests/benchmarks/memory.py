@@ -6,6 +6,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import multiprocessing
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,27 +36,46 @@ def peak_memory(case: str, setting: str, variant: str, device: str) -> float | N
         None where neither Linux nor the device tells.
     """
     if torch.device(device).type == "cpu":
-        if not CLEAR.exists():
-            return None
-        context = multiprocessing.get_context("forkserver")  # forks a process that has imported, but computed nothing:
-        context.set_forkserver_preload(["tests.benchmarks.variants"])  # threads do not survive a fork
-        with context.Pool(1) as pool:
-            return pool.apply(_in_process, (case, setting, variant, torch.get_num_threads()))
+        return resident_peak(_runner, case, setting, variant)
     return _of_allocator(case, setting, variant, torch.device(device))
 
 
-def _in_process(case: str, setting: str, variant: str, threads: int) -> float:
+def resident_peak(build: Callable[..., Callable[[], Any]], *args: Any, over_built: bool = False) -> float | None:
+    """MiB that a function holds at its highest on a CPU, by the kernel's high-water mark of the resident set.
+
+    Args:
+        build: a function of a module; `build(*args)` gives the function, which runs twice in a process of its own.
+        args: of `build`, plain values.
+        over_built: take off what is held once it is built and has run, inputs say, and not what was held before.
+
+    Returns:
+        None where it is not Linux.
+    """
+    if not CLEAR.exists():
+        return None
+    context = multiprocessing.get_context("forkserver")  # forks a process that has imported, but computed nothing:
+    context.set_forkserver_preload(["tests.benchmarks.variants"])  # threads do not survive a fork
+    with context.Pool(1) as pool:
+        return pool.apply(_in_process, (build, args, torch.get_num_threads(), over_built))
+
+
+def _in_process(build: Callable[..., Callable[[], Any]], args: tuple, threads: int, over_built: bool) -> float:
     torch.set_num_threads(threads)
     nn.Conv2d(1, 1, 3)(torch.ones(1, 1, 8, 8)).sum().backward()  # what torch sets up at first is not counted
     libc, before = ctypes.CDLL(None), _resident("VmRSS")
     libc.mallopt(M_MMAP_THRESHOLD, 2**16)
-    built = _build(case, setting, variant, torch.device("cpu"))
-    built.run()  # a fast teacher is chosen here
+    run = build(*args)
+    run()  # a fast teacher is chosen here
     gc.collect()
     libc.malloc_trim(0)
+    before = _resident("VmRSS") if over_built else before
     CLEAR.write_text("5")
-    built.run()
+    run()
     return _resident("VmHWM") - before
+
+
+def _runner(case: str, setting: str, variant: str) -> Callable[[], Any]:
+    return _build(case, setting, variant, torch.device("cpu")).run
 
 
 def _of_allocator(case: str, setting: str, variant: str, device: torch.device) -> float | None:

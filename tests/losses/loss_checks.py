@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -182,6 +183,16 @@ class LossChecks:
         compiled = self.run(torch.compile(loss, fullgraph=True, backend="eager"), input, target, **extras)
         for a, b in zip(compiled, self.run(loss, input, target, **extras), strict=True):
             torch.testing.assert_close(a, b, rtol=1e-6, atol=0)
+
+    @pytest.mark.slow
+    @pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
+    def test_compiles_with_inductor(self):
+        shape = self.shapes[-1]
+        (input, target), extras, loss = self.pair(shape, torch.float32), self.extras(shape), self.build()
+        torch._dynamo.reset()
+        compiled = self.run(torch.compile(loss, fullgraph=True), input, target, **extras)
+        for a, b in zip(compiled, self.run(loss, input, target, **extras), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6 * float(b.abs().max()))
 
     def test_holds_no_state(self):
         assert not list(self.build().parameters()) and not self.build().state_dict()
