@@ -46,10 +46,10 @@ class LiteUNet(nn.Module):
     together are ours.
 
     ====================================  =======================  ==========================================
-    layer                                 channels                 map size / input size
+    layers to tap                         channels                 map size / that of the stem
     ====================================  =======================  ==========================================
-    `encoder.stage1`, `encoder.stage2`    `channels[0]`, ...       1, 1/2, ... : the taps `encoder_layers`
-    `decoder.stage1`, `decoder.stage2`    `channels[0]`, ...       1, 1/2, ... : the taps `decoder_layers`
+    `encoder.stage1`, `encoder.stage2`    `channels[0]`, ...       1, 1/2, ... (`encoder_layers`)
+    `decoder.stage1`, `decoder.stage2`    `channels[0]`, ...       1, 1/2, ... (`decoder_layers`)
     ====================================  =======================  ==========================================
 
     Args:
@@ -57,6 +57,8 @@ class LiteUNet(nn.Module):
         in_channels: channels of the input.
         out_channels: channels of the answer.
         channels: of the stages, from the largest map to the smallest; at least two.
+        stem_stride: stride of the first convolution; at 2 every map is half as large, a volume costs an eighth, and the
+            answer is interpolated to the input's size.
         norm: normalisation, as in MONAI's `get_norm_layer`: a name, or a name and its arguments.
         deep_supervision: in train mode answer a stack [N, heads, C, *spatial] as MONAI's `DynUNet` does: the answer,
             and those of every smaller decoder stage, interpolated to the input's size.
@@ -80,6 +82,7 @@ class LiteUNet(nn.Module):
         in_channels: int,
         out_channels: int,
         channels: Sequence[int] = (16, 32, 64, 128),
+        stem_stride: int = 1,
         norm: tuple | str = "instance",
         deep_supervision: bool = False,
     ) -> None:
@@ -91,7 +94,9 @@ class LiteUNet(nn.Module):
                 raise ConfigError(f"{name} must be positive, got {value}", where="LiteUNet")
         if len(channels) < 2 or min(channels) < 1:
             raise ConfigError(f"channels must be at least two positive numbers, got {channels}", where="LiteUNet")
-        self.spatial_dims = spatial_dims
+        if stem_stride < 1:
+            raise ConfigError(f"stem_stride must be at least 1, got {stem_stride}", where="LiteUNet")
+        self.spatial_dims, self.stem_stride = spatial_dims, stem_stride
         self.deep_supervision = deep_supervision
         self.mode = MODES[spatial_dims - 1]
         deep = len(channels)
@@ -101,7 +106,7 @@ class LiteUNet(nn.Module):
         before = in_channels
         for i, width in enumerate(channels):
             first = (
-                conv_norm_act(spatial_dims, before, width, 3, norm=norm, act=Act[Act.RELU])
+                conv_norm_act(spatial_dims, before, width, 3, stem_stride, norm=norm, act=Act[Act.RELU])
                 if i == 0
                 else separable(spatial_dims, before, width, 2, norm)
             )
@@ -130,7 +135,10 @@ class LiteUNet(nn.Module):
         for up in self.decoder.values():
             x = up(x, skips.pop())
             maps.append(x)
-        answers = [self.head(x)]
+        answer = self.head(x)
+        if self.stem_stride > 1:
+            answer = F.interpolate(answer, input.shape[2:], mode=self.mode, align_corners=False)
+        answers = [answer]
         if self.training:
             for i, head in enumerate(self.heads.values()):
                 answers.insert(1, F.interpolate(head(maps[i]), input.shape[2:], mode=self.mode, align_corners=False))

@@ -27,8 +27,9 @@ def test_name_is_not_monais():
 
 
 @pytest.mark.parametrize("size", [(16,), (16, 24), (17, 5), (8, 12, 20), (9, 7, 11)])
-def test_answers_at_the_size_of_the_input(size):
-    assert lite(len(size)).eval()(torch.randn(2, 1, *size)).shape == (2, 3, *size)
+@pytest.mark.parametrize("stem_stride", [1, 2])
+def test_answers_at_the_size_of_the_input(size, stem_stride):
+    assert lite(len(size), stem_stride=stem_stride).eval()(torch.randn(2, 1, *size)).shape == (2, 3, *size)
 
 
 def test_a_separable_convolution_filters_then_mixes():
@@ -101,7 +102,15 @@ def test_copies_answer_the_same(dims, way):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"spatial_dims": 4}, {"in_channels": 0}, {"out_channels": 0}, {"channels": (8,)}, {"channels": (8, 0)}]
+    "wrong",
+    [
+        {"spatial_dims": 4},
+        {"in_channels": 0},
+        {"out_channels": 0},
+        {"channels": (8,)},
+        {"channels": (8, 0)},
+        {"stem_stride": 0},
+    ],
 )
 def test_impossible_size_is_named(wrong):
     with pytest.raises(ConfigError, match=f"LiteUNet: {next(iter(wrong))} must be"):
