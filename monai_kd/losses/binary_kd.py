@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_positive, check_reduction
 from monai_kd.losses.divergence import bernoulli_kl
-from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows
+from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows, reduce_total
+from monai_kd.losses.total import total_bernoulli_kl
 
 __all__ = ["BinaryKDLoss"]
 
@@ -19,7 +20,8 @@ class BinaryKDLoss(nn.Module):
         \\,\\|\\, \\mathrm{Bern}(\\sigma(z_{s,ic} / T))\\bigr)
 
     over the M rows: samples, pixels or voxels. It is binary cross-entropy with the teacher's probabilities less their
-    entropy, so that 0 is perfect. For multi-label diagnosis, for regions that overlap, and for a single logit.
+    entropy, so that 0 is perfect. For multi-label diagnosis, for regions that overlap, and for a single logit. Time
+    O(M C); of memory the gradient alone.
 
     Args:
         temperature: T; higher shows more of the teacher's doubt.
@@ -62,5 +64,8 @@ class BinaryKDLoss(nn.Module):
         """
         check_logits(input, target, mask, where="BinaryKDLoss")
         input, target = keep_selected(mask, input, target.detach())
-        rows = self.temperature**2 * bernoulli_kl(input, target, self.temperature).sum(1)
-        return reduce_rows(rows, self.reduction, mask)
+        if self.reduction == "none":
+            rows = self.temperature**2 * bernoulli_kl(input, target, self.temperature).sum(1)
+            return reduce_rows(rows, "none", mask)
+        total = self.temperature**2 * total_bernoulli_kl(input, target, self.temperature, mask)
+        return reduce_total(total, input, self.reduction, mask)

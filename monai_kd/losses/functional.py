@@ -21,6 +21,7 @@ __all__ = [
     "gram_change",
     "keep_selected",
     "reduce_rows",
+    "reduce_total",
     "resize_map",
     "to_float",
     "unit_difference",
@@ -86,6 +87,22 @@ def reduce_rows(rows: Tensor, reduction: str = "mean", mask: Tensor | None = Non
     if reduction == "none":
         return rows
     return rows.sum() if reduction == "sum" else rows.sum() / _nonzero(total)
+
+
+def reduce_total(total: Tensor, input: Tensor, reduction: str, mask: Tensor | None = None) -> Tensor:
+    """As `reduce_rows` to a scalar, where the (weighted) sum over rows is known already.
+
+    Args:
+        total: the sum.
+        input: [N, C, *spatial], whose rows they are.
+        reduction: 'mean' or 'sum'.
+        mask: as in `reduce_rows`.
+    """
+    if reduction == "sum":
+        return total
+    if mask is None:
+        return total / max(input.numel() // max(input.shape[1], 1), 1)
+    return total / _nonzero(mask.detach().to(total.dtype).sum())
 
 
 def gram(x: Tensor) -> Tensor:

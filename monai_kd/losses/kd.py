@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_positive, check_reduction, check_several_classes
 from monai_kd.losses.divergence import softmax_kl
-from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows
+from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows, reduce_total
+from monai_kd.losses.total import total_softmax_kl
 
 __all__ = ["KDLoss"]
 
@@ -19,7 +20,7 @@ class KDLoss(nn.Module):
         \\mathrm{softmax}(z_{s,i} / T)\\bigr)
 
     over the M rows: samples, pixels or voxels. The divergence sums over classes; T^2 keeps the size of the gradient
-    when T changes. The mean over rows keeps it when the image grows.
+    when T changes. The mean over rows keeps it when the image grows. Time O(M C); of memory the gradient alone.
 
     Args:
         temperature: T; higher shows more of how the teacher ranks the wrong classes.
@@ -64,5 +65,7 @@ class KDLoss(nn.Module):
         check_logits(input, target, mask, where="KDLoss")
         check_several_classes(input, where="KDLoss", fix="use BinaryKDLoss")
         input, target = keep_selected(mask, input, target.detach())
-        rows = self.temperature**2 * softmax_kl(input, target, self.temperature)
-        return reduce_rows(rows, self.reduction, mask)
+        if self.reduction == "none":
+            return reduce_rows(self.temperature**2 * softmax_kl(input, target, self.temperature), "none", mask)
+        total = self.temperature**2 * total_softmax_kl(input, target, self.temperature, mask)
+        return reduce_total(total, input, self.reduction, mask)
