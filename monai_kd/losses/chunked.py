@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["sum_in_chunks"]
+__all__ = ["exact", "sum_in_chunks"]
 
 _CHUNK = 2**18  # entries: a few float64 copies of so many stay in a processor's cache
 
@@ -45,11 +45,12 @@ def sum_in_chunks(
     inputs, others = tuple(inputs), tuple(x.detach() for x in others)
     first = inputs[0]
     if first.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return values(*map(_exact, inputs), *map(_exact, others)).sum().to(first.dtype)
+        return values(*map(exact, inputs), *map(exact, others)).sum().to(first.dtype)
     return _Sum.apply(values, len(inputs), places, entries or _CHUNK, *inputs, *others)
 
 
-def _exact(x: Tensor) -> Tensor:
+def exact(x: Tensor) -> Tensor:
+    """Bring a floating tensor to float64, where the device has it."""
     return x.double() if x.is_floating_point() and x.device.type != "mps" else x
 
 
@@ -73,7 +74,7 @@ def _run(
     total = torch.zeros((), dtype=torch.float64)
     for i, j in _cuts(tensors[0], places, entries):
         at = (i,) if j is None else (i, ..., j)
-        parts = [_exact(x.detach()[at]) for x in tensors]
+        parts = [exact(x.detach()[at]) for x in tensors]
         leaves = [part.requires_grad_() for part, w in zip(parts, wanted, strict=True) if w]
         with torch.set_grad_enabled(bool(leaves)):
             value = values(*parts).sum()
@@ -107,7 +108,7 @@ class _Sum(torch.autograd.Function):
             asked = [x for x, w in zip(tensors, ctx.wanted, strict=True) if w]
             made = iter(
                 torch.autograd.grad(
-                    values(*map(_exact, tensors)).sum().to(grads[0].dtype), asked, grads[0], create_graph=True
+                    values(*map(exact, tensors)).sum().to(grads[0].dtype), asked, grads[0], create_graph=True
                 )
             )
             return (*none, *(next(made) if w else None for w in ctx.wanted))

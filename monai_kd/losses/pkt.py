@@ -1,0 +1,61 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from monai_kd.losses.checks import check_batch
+from monai_kd.losses.chunked import exact
+from monai_kd.losses.functional import full_precision
+from monai_kd.losses.relations import cosine_similarity_matrix
+
+__all__ = ["PKTLoss"]
+
+
+class PKTLoss(nn.Module):
+    """Keep the probability that one sample is the other's neighbour as the teacher has it.
+
+    .. math:: L = \\frac{1}{N^2} \\sum_{ij} P^t_{ij} \\log \\frac{P^t_{ij}}{P^s_{ij}}, \\qquad
+        P_{ij} = \\frac{1 + \\cos(f_i, f_j)}{\\sum_k (1 + \\cos(f_i, f_k))}
+
+    with f the features of a sample, flattened. Widths and sizes may differ. Computed in float64: it never goes below 0
+    by rounding, and has a gradient in half precision. Under `torch.distributed` a `Term` gathers the rows of every
+    process. Time O(N^2 D), memory O(N D).
+
+    Passalis & Tefas, Learning deep representations with probabilistic knowledge transfer, ECCV 2018 (arXiv 1803.10837).
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import PKTLoss
+        >>> PKTLoss()(torch.eye(2), torch.ones(2, 3))
+        tensor(0.0294)
+    """
+
+    relational = True
+
+    @full_precision
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Compare.
+
+        Args:
+            input: features of the student, [N, C] or [N, C, *spatial].
+            target: features of the teacher for the same samples, [N, ...]; no gradient flows into them.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ShapeMismatchError: the numbers of samples differ.
+        """
+        check_batch(input, target, where="PKTLoss")
+        p_s, p_t = (_neighbours(exact(x.flatten(1))) for x in (input, target.detach()))
+        divergence = torch.xlogy(p_t, p_t) - torch.xlogy(p_t, p_s.clamp(min=1e-12))
+        return (divergence.sum() / max(p_t.numel(), 1)).to(input.dtype)
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    alike = (cosine_similarity_matrix(x) + 1).clamp(min=0)
+    return alike / alike.sum(1, keepdim=True)

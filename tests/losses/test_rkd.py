@@ -1,0 +1,102 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from monai_kd.losses import relations
+from monai_kd.losses.relations import angle_total
+from monai_kd.losses.rkd import RKDLoss
+from monai_kd.utils import ConfigError
+from tests.losses.relation_checks import RelationChecks
+
+
+def huber(x: float) -> float:
+    return x * x / 2 if abs(x) < 1 else abs(x) - 0.5
+
+
+def vector(a: list[float], b: list[float]) -> list[float]:
+    return [x - y for x, y in zip(a, b, strict=True)]
+
+
+class TestRKDLoss(RelationChecks):
+    def build(self):
+        return RKDLoss(distance_weight=3.0, angle_weight=5.0)
+
+    def samples(self, features):
+        return (
+            [[sum(channel) / len(channel) for channel in sample] for sample in features.flatten(2).tolist()]
+            if (features.ndim > 2)
+            else features.tolist()
+        )
+
+    def distances(self, samples):
+        d = [[math.dist(a, b) for b in samples] for a in samples]
+        positive = [x for row in d for x in row if x > 0]
+        mean = sum(positive) / len(positive) if positive else 1.0
+        return [x / mean for row in d for x in row]
+
+    def angles(self, samples):
+        angles = []
+        for j in samples:
+            for i in samples:
+                for k in samples:
+                    a, b = vector(i, j), vector(k, j)
+                    size = math.hypot(*a) * math.hypot(*b)
+                    angles.append(sum(x * y for x, y in zip(a, b, strict=True)) / size if size else 0.0)
+        return angles
+
+    def oracle(self, input, target):
+        s, t, total = self.samples(input), self.samples(target), 0.0
+        for weight, relation in ((3.0, self.distances), (5.0, self.angles)):
+            pairs = list(zip(relation(s), relation(t), strict=True))
+            total += weight * sum(huber(a - b) for a, b in pairs) / len(pairs)
+        return total
+
+    def test_either_part_may_be_left_out(self, shape):
+        input, target = self.pair(shape)
+        parts = RKDLoss(3.0, 0.0)(input, target) + RKDLoss(0.0, 5.0)(input, target)
+        torch.testing.assert_close(parts, self.build()(input, target))
+
+    @pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0), (math.nan, 1.0)])
+    def test_impossible_weights_are_refused(self, weights):
+        with pytest.raises(ConfigError, match="weights must not be negative"):
+            RKDLoss(*weights)
+
+    def test_turned_shifted_and_scaled_features_relate_alike(self):
+        _, target = self.pair((6, 5))
+        rotation, _ = torch.linalg.qr(torch.randn(5, 5, dtype=torch.float64))
+        assert self.build()(7 * target @ rotation + 3, target) < 1e-20
+
+    def test_large_batches_lose_no_digits_in_float32(self):
+        target = torch.randn(48, 16)
+        input = target + 1e-3 * torch.randn(48, 16)
+        value, gradient = self.run(self.build(), input, target)
+        exact, direction = self.run(RKDLoss(3.0, 5.0), input.double(), target.double())
+        assert value.item() == pytest.approx(exact.item(), rel=1e-5)
+        assert (gradient - direction).norm() <= 1e-4 * direction.norm()
+
+
+@pytest.mark.parametrize("chunk", [1, 40, 2**18])
+@pytest.mark.parametrize("small", [0, 2**15])
+def test_angles_by_chunks_have_the_plain_gradient(chunk, small, monkeypatch):
+    monkeypatch.setattr(relations, "_CHUNK", chunk)
+    monkeypatch.setattr(relations, "_SMALL", small)
+    x, y = (torch.randn(7, 4, dtype=torch.float64) for _ in range(2))
+    s, t = (x - x.mean(0)) @ (x - x.mean(0)).T, (y - y.mean(0)) @ (y - y.mean(0)).T
+    s.requires_grad_()
+    plain = relations._huber(relations._angles(s, slice(None)) - relations._angles(t, slice(None))).sum()
+    total, rtol = angle_total(s, t), 1e-10 if small else 1e-4
+    torch.testing.assert_close(total, plain, rtol=rtol, atol=0)
+    (mine,), (theirs,) = (torch.autograd.grad(v, s) for v in (total, plain))
+    # a Gram matrix is symmetric: only the symmetric part of its gradient counts
+    torch.testing.assert_close(mine + mine.T, theirs + theirs.T, rtol=rtol, atol=1e-5 if not small else 1e-10)
+
+
+def test_second_derivative():
+    x, y = (torch.randn(4, 3, dtype=torch.float64) for _ in range(2))
+    assert torch.autograd.gradgradcheck(lambda x: RKDLoss(0.0, 1.0)(x, y), x.requires_grad_())
