@@ -20,6 +20,7 @@ __all__ = [
     "gram",
     "gram_change",
     "keep_selected",
+    "pool_to",
     "reduce_rows",
     "reduce_total",
     "resize_map",
@@ -183,17 +184,29 @@ def attention_map(features: Tensor, p: float = 2.0) -> Tensor:
     return powers.mean(1)
 
 
+def pool_to(x: Tensor, size: Sequence[int]) -> Tensor:
+    """Bring maps [N, C, *spatial] to `size` by adaptive average pooling, axis by axis, in 1-D, 2-D and 3-D.
+
+    Args:
+        x: the maps.
+        size: the new spatial size.
+    """
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    pool: Any = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[len(size) - 1]
+    if x.shape[0] == 0:  # which torch's pooling refuses
+        return x.new_zeros((*x.shape[:2], *size)) + x.sum()
+    return pool(x, tuple(size))
+
+
 def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
-    """Bring a map [N, *spatial] to `size` by adaptive average pooling, axis by axis, in 1-D, 2-D and 3-D.
+    """`pool_to` of a map without channels, [N, *spatial].
 
     Args:
         x: the map.
         size: the new spatial size.
     """
-    if tuple(x.shape[1:]) == tuple(size):
-        return x
-    pool: Any = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)[len(size) - 1]
-    return pool(x.unsqueeze(1), tuple(size)).squeeze(1)
+    return pool_to(x.unsqueeze(1), size).squeeze(1)
 
 
 def _nonzero(x: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class LossChecks:
     shapes: tuple[Shape, ...] = ((4, 5), (2, 3, 4, 5), (2, 3, 2, 3, 4))
     volume: Shape = (4, 32, 32, 32, 32)
     scale: float = 1.0  # standard deviation of the numbers
+    largest: float = 6e4  # numbers at which the gradient still fits into float16
+    scaler: float = 2.0**16  # what GradScaler starts with; a sum over entries goes with a weight of about its inverse
     near: float = 1e-5  # relative error of the value where student = teacher + 1e-3; its gradient may have ten times it
     mismatches: tuple[tuple[Shape, Shape, type[Exception], str], ...] = ()  # student, teacher, error, text
 
@@ -125,13 +127,13 @@ class LossChecks:
 
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
     def test_largest_half_numbers_are_finite(self, shape, dtype):
-        input, target = (6e4 * torch.randn(shape).sign().to(dtype) for _ in range(2))
+        input, target = (self.largest * torch.randn(shape).sign().to(dtype) for _ in range(2))
         self.assert_finite(input, target, **self.extras(shape))
 
     def test_volume_in_half_precision(self):
         (input, target), extras = self.pair(self.volume, torch.float16), self.extras(self.volume)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            value, gradient = self.run(self.build(), input, target, factor=2.0**16, **extras)  # as GradScaler does
+            value, gradient = self.run(self.build(), input, target, factor=self.scaler, **extras)
         assert value.isfinite() and value > 0
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
