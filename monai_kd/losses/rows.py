@@ -74,7 +74,7 @@ def class_index(label: Tensor, input: Tensor, *, where: str) -> Tensor:
         if shape[1] == 1:
             return label.detach().squeeze(1).long()
         if shape[1] == c:
-            return label.detach().argmax(1)
+            return label.detach().float().argmax(1)
         raise ClassMismatchError(f"label is one-hot of {shape[1]} classes, student has {c}", where=where)
     raise ShapeMismatchError(
         f"label is {shape}, student {tuple(input.shape)}",

@@ -124,7 +124,7 @@ class LabeledLossChecks(DenseLossChecks):
         (input, target), label = self.pair(shape), self.extras(shape)["label"]
         expected = self.build()(input, target, label=label)
         one_hot = torch.nn.functional.one_hot(label, shape[1]).movedim(-1, 1)
-        for other in (label.unsqueeze(1), one_hot, one_hot.float(), label.float()):
+        for other in (label.unsqueeze(1), one_hot, one_hot.bool(), one_hot.float(), label.float()):
             assert torch.equal(self.build()(input, target, label=other), expected)
 
     def test_rows_without_a_label_do_not_count(self, shape):

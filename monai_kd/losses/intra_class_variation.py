@@ -1,0 +1,73 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_kd.losses.chunked import sum_in_chunks
+from monai_kd.losses.functional import full_precision
+from monai_kd.losses.regions import check_regions, class_prototypes, region_masks
+from monai_kd.losses.relations import unit
+
+__all__ = ["IntraClassVariationLoss"]
+
+
+class IntraClassVariationLoss(nn.Module):
+    """Keep how far each place is from the mean of its class as the teacher has it: intra-class feature variation.
+
+    .. math:: L = \\frac{1}{M} \\sum_x (v^s_x - v^t_x)^2, \\qquad v_x = \\cos(F_x, \\mu_{y(x)})
+
+    over the M places with a class, with :math:`\\mu_c` the mean of the features of class c in the same image. Widths
+    may differ. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+
+    Args:
+        num_classes: K.
+
+    Wang et al., Intra-class feature variation distillation for semantic segmentation, ECCV 2020.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import IntraClassVariationLoss
+        >>> student, teacher = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.ones(1, 3, 2)
+        >>> IntraClassVariationLoss(num_classes=1)(student, teacher, label=torch.tensor([[0, 0]]))
+        tensor(0.0858)
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = int(num_classes)
+
+    @full_precision
+    def forward(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """Compare.
+
+        Args:
+            input: features of the student, [N, C, *spatial], spatial in one to three dimensions. target: features of
+            the teacher, [N, C', *spatial]; no gradient flows into them. label: class of every place, [N, *spatial] or
+            [N, 1, *spatial] (negative: none), or one-hot [N, K, *spatial], of
+                any spatial size: it is brought to the maps' by nearest neighbour.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label does
+            not
+                fit.
+            ClassMismatchError: a label is not below `num_classes`.
+        """
+        check_regions(input, target, where="IntraClassVariationLoss")
+        masks = region_masks(label, input, self.num_classes, where="IntraClassVariationLoss")
+        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
+        return total / masks.sum().clamp(min=1)
+
+
+def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
+    return ((_variation(s, masks) - _variation(t, masks)) * masks.sum(1)).square().sum(1)
+
+
+def _variation(features: Tensor, masks: Tensor) -> Tensor:
+    """Cosine of each place to the mean of its class, [m, S]."""
+    return (unit(features, 1) * (unit(class_prototypes(features, masks), 1) @ masks)).sum(1)

@@ -1,0 +1,72 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_kd.losses.chunked import sum_in_chunks
+from monai_kd.losses.functional import full_precision
+from monai_kd.losses.regions import check_regions, class_prototypes, region_masks
+from monai_kd.losses.relations import unit
+
+__all__ = ["PrototypeKDLoss"]
+
+
+class PrototypeKDLoss(nn.Module):
+    """Keep how near each place is to the prototype of every class as the teacher has it: ProtoKD.
+
+    .. math:: L = \\frac{1}{|I|} \\sum_{n \\in I} \\frac{1}{S K_n} \\sum_x \\sum_c (M^s_{cx} - M^t_{cx})^2, \\qquad
+        M_{cx} = \\cos(F_x, \\mu_c)
+
+    over the S places of an image, the :math:`K_n` classes present in it and the images I with one: within classes for
+    c = y(x), between classes otherwise. :math:`\\mu_c` is the mean of the features of class c in the image. Widths may
+    differ. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+
+    Args:
+        num_classes: K.
+
+    Wang et al., Prototype knowledge distillation for medical segmentation with missing modality, ICASSP 2023
+    (arXiv 2303.09830).
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import PrototypeKDLoss
+        >>> student, teacher = torch.tensor([[[1.0, 0.0], [0.0, 1.0]]]), torch.ones(1, 3, 2)
+        >>> PrototypeKDLoss(num_classes=2)(student, teacher, label=torch.tensor([[0, 1]]))
+        tensor(0.5000)
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = int(num_classes)
+
+    @full_precision
+    def forward(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """Compare.
+
+        Args:
+            input: features of the student, [N, C, *spatial], spatial in one to three dimensions. target: features of
+            the teacher, [N, C', *spatial]; no gradient flows into them. label: class of every place, [N, *spatial] or
+            [N, 1, *spatial] (negative: none), or one-hot [N, K, *spatial], of
+                any spatial size: it is brought to the maps' by nearest neighbour.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label does
+            not
+                fit.
+            ClassMismatchError: a label is not below `num_classes`.
+        """
+        check_regions(input, target, where="PrototypeKDLoss")
+        masks = region_masks(label, input, self.num_classes, where="PrototypeKDLoss")
+        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
+        return total / masks.flatten(1).any(1).sum().clamp(min=1)
+
+
+def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
+    m_s, m_t = (unit(class_prototypes(x, masks), 1).mT @ unit(x, 1) for x in (s, t))  # [m, K, S], 0 for absent classes
+    return (m_s - m_t).square().sum((1, 2)) / masks.any(2).sum(1).clamp(min=1) / s.shape[2]

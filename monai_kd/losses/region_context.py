@@ -1,0 +1,75 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_kd.losses.checks import check_features
+from monai_kd.losses.chunked import sum_in_chunks
+from monai_kd.losses.functional import full_precision
+from monai_kd.losses.regions import check_regions, region_masks
+
+__all__ = ["RegionContextLoss"]
+
+
+class RegionContextLoss(nn.Module):
+    """Pull features toward the teacher's, each class alike however small: the region part of ReCo-KD.
+
+    .. math:: L = \\frac{1}{|I|} \\sum_{n \\in I} \\sum_c \\frac{w_c}{|O_c|} \\sum_{x \\in O_c}
+        \\frac{1}{C} \\| F_s - F_t \\|^2, \\qquad w_c \\propto |O_c|^{-1/2}
+
+    over the classes present in an image and the images I with one, with :math:`O_c` the places of class c and weights
+    of mean 1. The paper's context part compares attention-pooled maps: `HintLoss` of two passes. The formula is
+    inferred from the abstract. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+
+    Args:
+        num_classes: K.
+
+    ReCo-KD, 2026 (arXiv 2601.08301).
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import RegionContextLoss
+        >>> student, teacher = torch.zeros(1, 1, 4), torch.tensor([[[1.0, 1.0, 1.0, 2.0]]])
+        >>> RegionContextLoss(num_classes=1)(student, teacher, label=torch.tensor([[0, 0, 0, -1]]))
+        tensor(1.)
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.num_classes = int(num_classes)
+
+    @full_precision
+    def forward(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """Compare.
+
+        Args:
+            input: features of the student, [N, C, *spatial], spatial in one to three dimensions. target: features of
+            the teacher, the same shape; no gradient flows into them. label: class of every place, [N, *spatial] or [N,
+            1, *spatial] (negative: none), or one-hot [N, K, *spatial], of
+                any spatial size: it is brought to the maps' by nearest neighbour.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label does
+            not
+                fit.
+            ClassMismatchError: a label is not below `num_classes`.
+        """
+        check_regions(input, target, where="RegionContextLoss")
+        check_features(input, target, where="RegionContextLoss")
+        masks = region_masks(label, input, self.num_classes, where="RegionContextLoss")
+        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
+        return total / masks.flatten(1).any(1).sum().clamp(min=1)
+
+
+def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
+    count = masks.sum(2)
+    weight = count.clamp(min=1).rsqrt() * (count > 0)
+    weight = weight / (weight.sum(1, keepdim=True) / (count > 0).sum(1, keepdim=True).clamp(min=1)).clamp(min=1e-30)
+    squares = ((s - t).square().mean(1, keepdim=True) * masks).sum(2)
+    return (weight * squares / count.clamp(min=1)).sum(1)
