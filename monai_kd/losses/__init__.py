@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .ab import ABLoss
+from .attention_kd import AttentionKDLoss
 from .attention_transfer import AttentionTransferLoss
 from .binary_kd import BinaryKDLoss
 from .boundary_kd import BoundaryKDLoss
@@ -11,12 +12,14 @@ from .channel_gram import ChannelGramLoss
 from .channel_wise_kd import ChannelWiseKDLoss
 from .class_relation import ClassRelationLoss
 from .correlation_congruence import CorrelationCongruenceLoss
+from .crd import CRDLoss
 from .cross_pseudo_supervision import CrossPseudoSupervisionLoss
 from .dist import DISTLoss
 from .dkd import DKDLoss
 from .fsp import FSPLoss
 from .hcl import HCLLoss
 from .hint import HintLoss
+from .info_nce import InfoNCELoss
 from .intra_class_variation import IntraClassVariationLoss
 from .kd import KDLoss
 from .logit_mse import LogitMSELoss
@@ -24,6 +27,7 @@ from .logit_standardized_kd import LogitStandardizedKDLoss
 from .margin_kd import MarginKDLoss
 from .mgd import MGDLoss
 from .nst import NSTLoss
+from .nt_xent import NTXentLoss
 from .objective import Objective
 from .ofa_kd import OFAKDLoss
 from .ofd import OFDLoss
@@ -34,6 +38,7 @@ from .region_affinity import RegionAffinityLoss
 from .region_context import RegionContextLoss
 from .rkd import RKDLoss
 from .sample_relation import SampleRelationLoss
+from .self_supervised_similarity import SelfSupervisedSimilarityLoss
 from .similarity_preserving import SimilarityPreservingLoss
 from .soft_target_kd import SoftTargetKDLoss
 from .srd import SRDLoss
@@ -41,4 +46,5 @@ from .structural_pairwise import StructuralPairwiseLoss
 from .subset_kd import SubsetKDLoss
 from .term import Term
 from .uncertainty_masked_consistency import UncertaintyMaskedConsistencyLoss
+from .vicreg import VICRegLoss
 from .vid import VIDLoss

@@ -7,6 +7,7 @@ from .connector import Connector, PooledConnector
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
 from .lite_unet import LiteUNet
+from .memory_bank import MemoryBank
 from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .teacher import Teacher, teachers_in

@@ -1,0 +1,88 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+"""What is true of every loss that brings embeddings together and lets gradient flow into all of them."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from monai_kd.utils import ShapeMismatchError
+
+
+class ViewChecks:
+    """Checks of a loss `forward(*views)` of embeddings [N, D], gradient into each."""
+
+    count = 2  # views
+    shape = (5, 4)
+    largest = 6e4  # numbers at which the gradient still fits into float16
+    refusal = "are"  # in the error of shapes that do not fit
+
+    def build(self) -> nn.Module:
+        raise NotImplementedError
+
+    def oracle(self, *views: list[list[float]]) -> float:
+        """The value by the formula, in plain loops."""
+        raise NotImplementedError
+
+    def views(self, dtype: torch.dtype = torch.float64, shape: tuple[int, ...] | None = None) -> list[Tensor]:
+        return [torch.randn(shape or self.shape).to(dtype).requires_grad_() for _ in range(self.count)]
+
+    @pytest.mark.parametrize(("dtype", "rtol"), [(torch.float64, 1e-10), (torch.float32, 1e-5)], ids=["f64", "f32"])
+    def test_matches_plain_loop(self, dtype, rtol):
+        views = self.views(dtype)
+        expected = self.oracle(*(v.double().tolist() for v in views))
+        value = self.build()(*views)
+        assert value.dtype == dtype and value.item() == pytest.approx(expected, rel=rtol, abs=0)
+
+    def test_gradient_is_the_derivative_for_every_view(self):
+        views, loss = self.views(), self.build()
+        loss(*views).backward()
+        assert all(v.grad.abs().max() > 0 for v in views)
+        size = max(float(v.grad.abs().max()) for v in views)
+        assert torch.autograd.gradcheck(lambda *v: loss(*v) / size, views, rtol=1e-5, atol=1e-6)
+
+    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    def test_half_precision_under_autocast_is_as_good(self, dtype):
+        views, loss = self.views(dtype), self.build()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            value = loss(*views)
+        assert value.dtype == torch.float32
+        assert value.item() == pytest.approx(loss(*(v.double() for v in views)).item(), rel=1e-4)
+        value.backward()
+        assert all(v.grad.dtype == dtype and v.grad.isfinite().all() for v in views)
+
+    def test_constants_one_sample_and_large_numbers_are_finite(self):
+        for make in (torch.zeros, torch.ones, lambda s: self.largest * torch.randn(s).sign()):
+            for shape in (self.shape, (1, *self.shape[1:])):
+                views = [make(shape).half().requires_grad_() for _ in range(self.count)]
+                value = self.build()(*views)
+                value.backward()
+                assert value.isfinite() and all(v.grad.isfinite().all() for v in views)
+
+    def test_empty_batch_is_a_connected_zero(self):
+        views = self.views(shape=(0, *self.shape[1:]))
+        value = self.build()(*views)
+        value.backward()
+        assert value == 0 and all(v.grad is not None for v in views)
+
+    def test_compiles_whole(self):
+        views, loss = self.views(torch.float32), self.build()
+        torch._dynamo.reset()
+        compiled = torch.compile(loss, fullgraph=True, backend="eager")(*views)
+        torch.testing.assert_close(compiled, loss(*views), rtol=1e-5, atol=0)
+
+    def test_is_deterministic_and_holds_no_state(self):
+        views, loss = self.views(), self.build()
+        assert torch.equal(loss(*views), copy.deepcopy(loss)(*views))
+        assert not list(loss.parameters()) and not loss.state_dict()
+
+    def test_never_broadcasts(self):
+        views = self.views()
+        views[-1] = views[-1][:, :1]
+        with pytest.raises(ShapeMismatchError, match=self.refusal):
+            self.build()(*views)
