@@ -7,8 +7,14 @@ from .connector import Connector, PooledConnector
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
 from .lite_unet import LiteUNet
+from .margin import batch_norm_margin
+from .masked_generation import MaskedGeneration
 from .memory_bank import MemoryBank
 from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
+from .monte_carlo import MonteCarloTeacher
+from .review_fusion import ReviewFusion
 from .teacher import Teacher, teachers_in
+from .variational import VariationalConnector
+from .virtual_teacher import VirtualTeacher
 from .weights import check_resettable, fresh_copy, load_weights, reset_parameters

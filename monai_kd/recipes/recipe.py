@@ -168,12 +168,14 @@ def _facts(
         facts.setdefault("layers", {})[role] = stages[-1]
         facts[f"{role}_stages"] = stages
         if example is not None and network is not None:
-            channels = _channels(network, stages, example)
+            channels, classes = _channels(network, stages, example)
             facts[f"{role}_channels"], facts[f"{role}_stage_channels"] = channels[-1], channels
+            facts.setdefault("num_classes", classes)
     return facts
 
 
-def _channels(network: nn.Module, stages: Sequence[str], example: Tensor) -> list[int]:
+def _channels(network: nn.Module, stages: Sequence[str], example: Tensor) -> tuple[list[int], int | None]:
+    """The channels of the stages, and of the answer."""
     was_training = {layer: layer.training for layer in network.modules()}
     network.eval()
     try:
@@ -182,7 +184,9 @@ def _channels(network: nn.Module, stages: Sequence[str], example: Tensor) -> lis
     finally:
         for layer, mode in was_training.items():
             layer.training = mode
-    return [noted[f"pass.{i}"].shape[1] for i in range(len(stages))]
+    answer = noted.get("pass")
+    classes = None if answer is None or answer.ndim < 2 else answer.shape[1]
+    return [noted[f"pass.{i}"].shape[1] for i in range(len(stages))], classes
 
 
 def list_recipes() -> list[Recipe]:

@@ -19,10 +19,10 @@ from monai_kd.recipes import Distillation, Recipe, check_keys, list_recipes, loa
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
 
 RECIPES = [recipe.id for recipe in list_recipes()]
-OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher"}  # every other is handed one
+OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher", "uamt", "cps", "tfkd"}  # every other is handed one
 SAMPLES = 8
 # what a recipe must be told besides the two networks and their layers, by id
-VALUES: dict[str, dict[str, Any]] = {}
+VALUES: dict[str, dict[str, Any]] = {"crd": {"num_samples": SAMPLES}}
 
 
 def dense(name: str) -> bool:
