@@ -38,8 +38,8 @@ class ReviewFusion(nn.Module):
         >>> import torch
         >>> from monai_kd.networks import ReviewFusion
         >>> fusion = ReviewFusion(2, in_channels=[4, 8], out_channels=[8, 16], channels=8)
-        >>> student, teacher = [torch.rand(2, 4, 8, 8), torch.rand(2, 8, 4, 4)], [torch.rand(2, 8, 9, 8), torch.rand(2,
-        16, 5, 4)]
+        >>> student = [torch.rand(2, 4, 8, 8), torch.rand(2, 8, 4, 4)]
+        >>> teacher = [torch.rand(2, 8, 9, 8), torch.rand(2, 16, 5, 4)]
         >>> [tuple(y.shape) for y in fusion(*student, *teacher)]
         [(2, 8, 9, 8), (2, 16, 5, 4)]
     """

@@ -195,3 +195,38 @@ def test_a_recipe_file_of_ones_own(tmp_path) -> None:
     recipe = load_recipe(path)
     assert isinstance(recipe, Recipe)
     assert recipe(network(2, 2), network(2, 4)).objective.term("kd").weight == 3
+
+
+def test_review_warms_up() -> None:
+    student, teacher = network(2, 2), network(2, 4)
+    method = load_recipe("reviewkd")(
+        student, teacher, layers=stages(True), example=torch.zeros(1, 1, 8, 8), max_epochs=10
+    )
+    weights = []
+
+    class Note:
+        def attach(self, engine: DistillationTrainer) -> None:
+            engine.add_event_handler("EPOCH_COMPLETED", self)
+
+        def __call__(self) -> None:
+            weights.append(method.objective.term("review_low").weight)
+
+    method.handlers.append(Note())
+    train(method, student, batches(2), epochs=4)
+    assert weights[0] < weights[1] <= weights[2] == weights[3] == 5
+
+
+def test_uncertainty_threshold_rises_to_one() -> None:
+    student = network(2, 2)
+    method = apply("uamt", 2, student, network(2, 4))
+    train(method, student, batches(2))
+    assert method.objective.term("consistency").loss.threshold == 1
+
+
+def test_bank_remembers_every_sample_it_saw() -> None:
+    student, teacher = (network(2, width, False) for width in (2, 4))
+    method = apply("crd", 2, student, teacher)
+    bank = method.inferer.networks["bank"]
+    before = bank.input_bank.clone()
+    train(method, student, batches(2, False))
+    assert all(not a.equal(b) for a, b in zip(bank.state_dict()["input_bank"], before, strict=True))
