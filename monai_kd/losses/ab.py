@@ -15,7 +15,7 @@ class ABLoss(nn.Module):
     """Make the student's neurons active where the teacher's are, by a margin, before the ReLU.
 
     .. math:: L = \\frac{1}{N} \\sum_k \\bigl( [t_k \\le 0, s_k > -m] (s_k + m)^2 + [t_k > 0, s_k \\le m] (s_k - m)^2
-    \\bigr)
+        \\bigr)
 
     summed over the entries of a sample. How far beyond the margin does not matter. Time and memory O(N C S).
 

@@ -24,7 +24,7 @@ class SubsetKDLoss(nn.Module):
         \\mathrm{softmax}(z_{s,i}[S] / T)\\bigr)
 
     with S the subset, over the M rows: samples, pixels or voxels. With `sigmoid` each label of S is compared by itself,
-    as in `BinaryKDLoss`. Which rows a teacher may speak about is the mask's or the term's `where`. Time O(M |S|).
+    as in `BinaryKDLoss`. Which rows a teacher may speak about is the mask's or the term's `where`. Time O(M C).
 
     Args:
         classes: S, the student's columns in the order of the teacher's.

@@ -18,16 +18,15 @@ __all__ = ["UncertaintyMaskedConsistencyLoss"]
 class UncertaintyMaskedConsistencyLoss(nn.Module):
     """Follow the teacher only where it is sure: the consistency of the uncertainty-aware mean teacher.
 
-    .. math:: L = \\frac{\\sum_i [U_i < h \\ln C] \\, \\frac{1}{C} \\sum_c (p_{s,ic} - p_{t,ic})^2}{\\sum_i [U_i < h
-    \\ln C]},
-        \\qquad U_i = -\\sum_c \\bar p_{ic} \\ln \\bar p_{ic}
+    .. math:: L = \\frac{\\sum_i [U_i < h \\ln C] \\, \\frac{1}{C} \\sum_c (p_{s,ic} - p_{t,ic})^2}
+        {\\sum_i [U_i < h \\ln C]}, \\qquad U_i = -\\sum_c \\bar p_{ic} \\ln \\bar p_{ic}
 
     over the rows i: samples, pixels or voxels, with :math:`\\bar p` the teacher's mean probability over several noisy
     forwards (`MonteCarloTeacher`). Where no row is sure the loss is 0. Time and memory O(M C).
 
     Args:
-        threshold: h, in (0, 1]; the authors raise it from 0.75 to 1 in the course of the training
-        (`ScheduleParameter`).
+        threshold: h, in (0, 1]; the authors raise it from 0.75 to 1 in the course of the training, as
+            `ScheduleParameter` can.
 
     Raises:
         ConfigError: the threshold is not positive.
