@@ -61,4 +61,6 @@ class NSTLoss(nn.Module):
 
 def _discrepancy(s: Tensor, t: Tensor) -> Tensor:
     s, t, c, d = unit(s), unit(t), s.shape[1], t.shape[1]
+    if s.shape[2] < min(c, d):  # [S, S] is smaller than [C, C]
+        return (s.mT @ s / c - t.mT @ t / d).square().sum((1, 2))
     return inner_squares(s, s) / c**2 + inner_squares(t, t) / d**2 - 2 * inner_squares(s, t) / (c * d)

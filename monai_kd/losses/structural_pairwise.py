@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision, pool_to
-from monai_kd.losses.relations import unit
+from monai_kd.losses.relations import inner_squares, unit
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
 __all__ = ["StructuralPairwiseLoss"]
@@ -74,11 +74,6 @@ class StructuralPairwiseLoss(nn.Module):
 
 def _apart(s: Tensor, t: Tensor) -> Tensor:
     s, t = unit(s, 1), unit(t, 1)
-    return _squares(s, s) + _squares(t, t) - 2 * _squares(s, t)
-
-
-def _squares(a: Tensor, b: Tensor) -> Tensor:
-    """The sum over x, y of (a_x . a_y) (b_x . b_y) for [m, C, S] and [m, C', S], by the smaller product."""
-    if a.shape[2] <= min(a.shape[1], b.shape[1]):
-        return ((a.mT @ a) * (b.mT @ b)).sum((1, 2))
-    return (a @ b.mT).square().sum((1, 2))
+    if s.shape[2] <= min(s.shape[1], t.shape[1]):  # [S, S] is no larger than [C, C]
+        return (s.mT @ s - t.mT @ t).square().sum((1, 2))
+    return inner_squares(s, s) + inner_squares(t, t) - 2 * inner_squares(s, t)
