@@ -14,6 +14,7 @@ from .class_relation import ClassRelationLoss
 from .correlation_congruence import CorrelationCongruenceLoss
 from .crd import CRDLoss
 from .cross_pseudo_supervision import CrossPseudoSupervisionLoss
+from .curriculum_kd import CurriculumKDLoss
 from .dist import DISTLoss
 from .dkd import DKDLoss
 from .fsp import FSPLoss

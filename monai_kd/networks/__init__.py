@@ -6,6 +6,7 @@ from __future__ import annotations
 from .connector import Connector, PooledConnector
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
+from .learned_temperature import LearnedTemperature
 from .lite_unet import LiteUNet
 from .margin import batch_norm_margin
 from .masked_generation import MaskedGeneration

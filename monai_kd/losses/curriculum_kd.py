@@ -1,0 +1,60 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from monai_kd.losses.checks import check_logits, check_several_classes
+from monai_kd.losses.chunked import exact
+from monai_kd.losses.functional import full_precision
+from monai_kd.utils import ShapeMismatchError
+
+__all__ = ["CurriculumKDLoss"]
+
+
+class CurriculumKDLoss(nn.Module):
+    """KD whose temperature is a tensor that gets a gradient, of both softmaxes.
+
+    .. math:: L = \\frac{T^2}{M} \\sum_{i=1}^{M} \\mathrm{KL}\\bigl(\\mathrm{softmax}(z_{t,i} / T) \\,\\|\\,
+        \\mathrm{softmax}(z_{s,i} / T)\\bigr)
+
+    over the M rows: samples, pixels or voxels, with T from a `LearnedTemperature` pass. In float64. Time and memory
+    O(M C).
+
+    Li et al., Curriculum temperature for knowledge distillation, AAAI 2023 (arXiv 2211.16231).
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses import CurriculumKDLoss
+        >>> student, teacher = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[3.0, 0.0, 0.0]])
+        >>> CurriculumKDLoss()(student, teacher, temperature=torch.tensor(4.0))
+        tensor(0.4968)
+    """
+
+    @full_precision
+    def forward(self, input: Tensor, target: Tensor, temperature: Tensor) -> Tensor:
+        """Compare.
+
+        Args:
+            input: logits of the student, [N, C] or [N, C, *spatial], C >= 2.
+            target: logits of the teacher, the same shape; no gradient flows into them.
+            temperature: T, a scalar above 0; gradient flows into it.
+
+        Returns:
+            A scalar.
+
+        Raises:
+            ClassMismatchError: student and teacher differ in the number of classes.
+            ShapeMismatchError: they differ in anything else of their shape, or the temperature is no scalar.
+            ConfigError: there is one class only.
+        """
+        check_logits(input, target, where="CurriculumKDLoss")
+        check_several_classes(input, where="CurriculumKDLoss", fix="use BinaryKDLoss")
+        if temperature.numel() != 1:
+            raise ShapeMismatchError(f"temperature is {tuple(temperature.shape)}, no scalar", where="CurriculumKDLoss")
+        t = exact(temperature.reshape(()))
+        log_s, log_t = ((exact(x) / t).log_softmax(1) for x in (input, target.detach()))
+        rows = (log_t.exp() * (log_t - log_s)).sum(1)
+        return (t.square() * rows.sum() / max(rows.numel(), 1)).to(input.dtype)
