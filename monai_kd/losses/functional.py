@@ -206,6 +206,8 @@ def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
         x: the map.
         size: the new spatial size.
     """
+    if tuple(x.shape[1:]) == tuple(size):
+        return x
     return pool_to(x.unsqueeze(1), size).squeeze(1)
 
 
