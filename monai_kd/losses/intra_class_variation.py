@@ -44,18 +44,17 @@ class IntraClassVariationLoss(nn.Module):
         """Compare.
 
         Args:
-            input: features of the student, [N, C, *spatial], spatial in one to three dimensions. target: features of
-            the teacher, [N, C', *spatial]; no gradient flows into them. label: class of every place, [N, *spatial] or
-            [N, 1, *spatial] (negative: none), or one-hot [N, K, *spatial], of
-                any spatial size: it is brought to the maps' by nearest neighbour.
+            input: features of the student, [N, C, *spatial], spatial in one to three dimensions.
+            target: features of the teacher, [N, C', *spatial]; no gradient flows into them.
+            label: class of every place, [N, *spatial] or [N, 1, *spatial] (negative: none), or one-hot
+                [N, K, *spatial], of any spatial size: it is brought to the maps' by nearest neighbour.
 
         Returns:
             A scalar.
 
         Raises:
-            ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label does
-            not
-                fit.
+            ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label
+                does not fit.
             ClassMismatchError: a label is not below `num_classes`.
         """
         check_regions(input, target, where="IntraClassVariationLoss")
