@@ -10,6 +10,7 @@ from .binary_kd import BinaryKDLoss
 from .boundary_kd import BoundaryKDLoss
 from .channel_gram import ChannelGramLoss
 from .channel_wise_kd import ChannelWiseKDLoss
+from .class_guided_contrastive import ClassGuidedContrastiveLoss
 from .class_relation import ClassRelationLoss
 from .correlation_congruence import CorrelationCongruenceLoss
 from .crd import CRDLoss
@@ -17,14 +18,17 @@ from .cross_pseudo_supervision import CrossPseudoSupervisionLoss
 from .curriculum_kd import CurriculumKDLoss
 from .dist import DISTLoss
 from .dkd import DKDLoss
+from .factor_transfer import FactorTransferLoss
 from .fsp import FSPLoss
 from .hcl import HCLLoss
 from .hint import HintLoss
 from .info_nce import InfoNCELoss
 from .intra_class_variation import IntraClassVariationLoss
 from .kd import KDLoss
+from .layer_attention import LayerAttentionLoss
 from .logit_mse import LogitMSELoss
 from .logit_standardized_kd import LogitStandardizedKDLoss
+from .low_rank import LowRankLoss
 from .margin_kd import MarginKDLoss
 from .mgd import MGDLoss
 from .nst import NSTLoss

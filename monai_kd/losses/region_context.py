@@ -20,13 +20,14 @@ class RegionContextLoss(nn.Module):
         \\frac{1}{C} \\| F_s - F_t \\|^2, \\qquad w_c \\propto |O_c|^{-1/2}
 
     over the classes present in an image and the images I with one, with :math:`O_c` the places of class c and weights
-    of mean 1. The paper's context part compares attention-pooled maps: `HintLoss` of two passes. The formula is
-    inferred from the abstract. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+    of mean 1. The paper's context part compares attention-pooled maps: `HintLoss` of what a `ContextPooling` gives. The
+    formula is inferred from the abstract. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
 
     Args:
         num_classes: K.
 
-    ReCo-KD, 2026 (arXiv 2601.08301).
+    Lan et al., ReCo-KD: region- and context-aware knowledge distillation for efficient 3D medical image segmentation,
+    2026 (arXiv 2601.08301).
 
     Example::
 

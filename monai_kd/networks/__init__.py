@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from .class_memory_bank import ClassMemoryBank
 from .connector import Connector, PooledConnector
+from .context_pooling import ContextPooling
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
+from .layer_attention import LayerAttention
 from .learned_temperature import LearnedTemperature
 from .lite_unet import LiteUNet
 from .margin import batch_norm_margin
@@ -14,6 +17,7 @@ from .memory_bank import MemoryBank
 from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .monte_carlo import MonteCarloTeacher
+from .paraphraser import Paraphraser, Translator
 from .review_fusion import ReviewFusion
 from .teacher import Teacher, teachers_in
 from .variational import VariationalConnector

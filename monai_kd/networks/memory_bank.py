@@ -95,14 +95,18 @@ class MemoryBank(nn.Module):
                 )
         self.remember()
         index = index.reshape(-1).long()
-        others = torch.randint(self.num_samples - 1, (len(index), self.negatives), device=index.device)
-        chosen = torch.cat([index.unsqueeze(1), others + (others >= index.unsqueeze(1))], dim=1)
+        chosen = self.choose(index)
         input, target = (x if x.dtype == torch.float64 else x.float() for x in (input, target))
         pairs = ((input, self.target_bank), (target, self.input_bank))
         cosines = [(x @ bank.to(x.dtype).T).gather(1, chosen) for x, bank in pairs]
         if self.training:
             self._seen = input.detach(), target.detach(), index
         return dict(zip(("input", "target"), map(self._logits, cosines, (0, 1)), strict=True))
+
+    def choose(self, index: Tensor) -> Tensor:
+        """Which samples those of `index` [N] are scored against, [N, 1 + K]: itself, then others at random."""
+        others = torch.randint(self.num_samples - 1, (len(index), self.negatives), device=index.device)
+        return torch.cat([index.unsqueeze(1), others + (others >= index.unsqueeze(1))], dim=1)
 
     def _logits(self, cosine: Tensor, direction: int) -> Tensor:
         scaled = cosine / self.temperature
