@@ -37,7 +37,8 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         out: the folder to write; it appears when it is complete.
 
     Raises:
-        ConfigError: `out` holds something; what is laid over the bundle is no recipe; `inference` names other classes
+        ConfigError: `out` holds something; what is laid over the bundle is no recipe, or one that publishes another
+            network than the plain student; `inference` names other classes
             than MONAI's and torch's, or would build another network than `train`; a file has no equal in JSON.
     """
     out = Path(out)
@@ -47,6 +48,9 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         raise ConfigError("is for running, not for packing", where=", ".join(f"--{key}" for key in composed.options))
     if not composed.info.get("id"):
         raise ConfigError("has no `recipe:` block", where=str(composed.recipe.path), fix="pack takes a recipe")
+    if composed.info.get("rebuilds"):
+        why = "the network it publishes is not the plain student that `inference` builds"
+        raise ConfigError("cannot be packed", where=composed.recipe.id, why=why, fix="export the network to TorchScript")
     for stem in ("metadata", "inference"):
         in_bundle(composed.bundle, stem)
     configs = {"train": composed.merged()}

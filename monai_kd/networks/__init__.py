@@ -18,6 +18,7 @@ from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .monte_carlo import MonteCarloTeacher
 from .paraphraser import Paraphraser, Translator
+from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
 from .teacher import Teacher, teachers_in
 from .variational import VariationalConnector

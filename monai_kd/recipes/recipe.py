@@ -34,6 +34,7 @@ _BASE: dict[str, Any] = {
     "privileged_key": "privileged",
     "max_epochs": 100,
     "views": ["image"],
+    "initialize": [],
     "passes": {"student": {"keys": "image"}, "teacher": {"keys": "@teacher_keys", "network": "@teacher"}},
     "terms": {
         "label": {"loss": "@label_loss", "inputs": ["student", "label"], "where": "@labeled_key"},

@@ -133,6 +133,11 @@ def test_another_student_than_inference_builds_is_refused(bundle):
         packed(bundle, "kd", "--network_def::out_features", "3")
 
 
+def test_a_recipe_that_publishes_another_network_is_refused(bundle):
+    with pytest.raises(ConfigError, match=r"simkd.*cannot be packed.*not the plain student"):
+        packed(bundle, "simkd")
+
+
 def test_only_a_recipe_is_packed(bundle):
     for block in ("", "recipe: {id: null}\n"):
         (bundle / "configs" / "train_alone.yaml").write_text(f"terms::kd: null\n{block}")

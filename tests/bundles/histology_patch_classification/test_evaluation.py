@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
 from tests.bundles.histology_patch_classification.workflows import CONFIGS, run
 
@@ -49,6 +50,18 @@ def test_evaluation_is_of_the_checkpoint(make, tmp_path):
     second = np.load(_evaluated(make, tmp_path))["probability"]
     odds = np.log(second[:, 1] / second[:, 0]) - np.log(first[:, 1] / first[:, 0])
     assert np.allclose(odds, 5, atol=1e-4)
+
+
+def test_a_student_with_the_teachers_head_is_evaluated_as_it_is(make, teacher, tmp_path):
+    recipe = load_recipe("simkd").path
+    trained = run(make(recipe))
+    assert "class_layers.projector.0.conv.weight" in trained.parser.get_parsed_content("network").state_dict()
+    workflow = run(make(recipe, "evaluate.yaml"))
+    (one,) = load_runs(tmp_path / "output")
+    assert (one.role, one.recipe) == ("distilled", "simkd") and one.parameters > 10105
+    network = workflow.parser.get_parsed_content("network")
+    published = torch.load(workflow.parser.get_parsed_content("checkpoint"), weights_only=True)
+    assert all(torch.equal(published[k], v) for k, v in network.state_dict().items())
 
 
 def _evaluated(make, tmp_path) -> Path:
