@@ -1,6 +1,7 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Time every loss, forward and backward, beside its textbook form: `python -m tests.benchmarks.losses [NAME ...]`."""
+"""Time every loss, forward and backward, beside its textbook form, and torchdistill's where that is installed:
+`python -m tests.benchmarks.losses [NAME ...]`."""
 
 from __future__ import annotations
 
@@ -17,11 +18,12 @@ from torch import Tensor
 
 from tests.benchmarks.loss_case import SIZES, LossCase
 from tests.benchmarks.memory import resident_peak
+from tests.benchmarks.public import torchdistill_loss
 from tests.benchmarks.report import machine
 from tests.benchmarks.timing import compare, interleave
 
 FOLDER = Path(__file__).with_name("textbook")
-OURS, TEXTBOOK, AGAIN = "monai_kd", "textbook", "textbook again (A/A)"
+OURS, TEXTBOOK, AGAIN, PUBLIC = "monai_kd", "textbook", "textbook again (A/A)", "torchdistill"
 
 
 def load_cases() -> dict[str, LossCase]:
@@ -41,11 +43,15 @@ def step(key: str, which: str) -> Callable[[], Tensor]:
 
     Args:
         key: of `load_cases`.
-        which: OURS or TEXTBOOK.
+        which: OURS, TEXTBOOK or PUBLIC.
     """
     case = load_cases()[key]
     inputs, extras = case.tensors(), dict(case.extras(SIZES[case.size]))
-    loss = case.ours() if which == OURS else case.textbook
+    loss = {
+        OURS: case.ours,
+        TEXTBOOK: lambda: case.textbook,
+        PUBLIC: lambda: torchdistill_loss(case.name, case.size),
+    }[which]()
     assert loss is not None
 
     def run() -> Tensor:
@@ -82,6 +88,8 @@ def measure(key: str, rounds: int, seconds: float, memory: bool = True) -> dict[
     case = load_cases()[key]
     names = [OURS] if case.textbook is None else [OURS, TEXTBOOK, AGAIN]
     variants = {name: Timed(step(key, OURS if name == OURS else TEXTBOOK)) for name in names}
+    if torchdistill_loss(case.name, case.size) is not None and case.textbook is not None:
+        variants[PUBLIC] = Timed(step(key, PUBLIC))
     values = []
     for name in names[:2]:
         start = time.perf_counter()
@@ -107,14 +115,14 @@ def measure(key: str, rounds: int, seconds: float, memory: bool = True) -> dict[
     }
 
 
-HEADER = """| loss | size | ms | over textbook | A/A | target | MiB | textbook MiB | target |
-|---|---|---|---|---|---|---|---|---|"""
+HEADER = """| loss | size | ms | over textbook | A/A | target | torchdistill too | MiB | textbook MiB | target |
+|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def row(result: dict[str, Any]) -> str:
     """One line of the table."""
     _, name, size = result["case"].split("/")
-    ours, textbook, again = (result["variants"].get(which, {}) for which in (OURS, TEXTBOOK, AGAIN))
+    ours, textbook, again, public = (result["variants"].get(which, {}) for which in (OURS, TEXTBOOK, AGAIN, PUBLIC))
     cells = [
         name,
         size,
@@ -122,6 +130,7 @@ def row(result: dict[str, Any]) -> str:
         "{1:.3f} [{0:.3f}, {2:.3f}]".format(*ours["ratio"]) if textbook else "-",
         f"{again['ratio'][1]:.2f}" if again else "-",
         _judged(ours["ratio"][1], result["time_target"], ""),
+        f"{public['ratio'][1]:.2f}" if public else "-",
         _plain(ours.get("peak_mebibytes")),
         _plain(textbook.get("peak_mebibytes")),
         _judged(ours.get("peak_mebibytes"), result["memory_target"], " MiB"),

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ import torch
 
 from tests.benchmarks import loss_case, losses
 from tests.benchmarks.losses import OURS, TEXTBOOK, load_cases, main, row, step
+from tests.benchmarks.public import torchdistill_loss
 
 SMALL = {"L": (6, 7), "M": (3, 4, 8, 8), "V": (2, 3, 8, 8, 8), "E64": (6, 5), "E256": (7, 5), "X": (2, 9, 2, 2)}
 KEYS = [key for key, case in load_cases().items() if case.textbook is not None]
@@ -60,7 +62,20 @@ def test_targets_are_judged():
         "time_target": 0.3,
         "memory_target": 74.0,
     }
-    assert "| <= 0.3 pass | 80 | 320 | <= 74 MiB FAIL |" in row(result)
+    assert "| <= 0.3 pass | - | 80 | 320 | <= 74 MiB FAIL |" in row(result)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torchdistill") is None, reason="torchdistill is not installed")
+@pytest.mark.parametrize("name", ["KDLoss", "PKTLoss", "AttentionTransferLoss"])
+def test_torchdistill_is_called(name, small):
+    size = {"KDLoss": "L", "PKTLoss": "E64", "AttentionTransferLoss": "M"}[name]
+    input, target = torch.randn(SMALL[size]).requires_grad_(), torch.randn(SMALL[size])
+    torchdistill_loss(name, size)(input, target).backward()
+    assert input.grad.abs().max() > 0
+
+
+def test_what_torchdistill_lacks_is_left_out():
+    assert torchdistill_loss("NSTLoss", "M") is None and torchdistill_loss("KDLoss", "V") is None
 
 
 def test_report_is_written(small, tmp_path, capsys):
