@@ -50,7 +50,9 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         raise ConfigError("has no `recipe:` block", where=str(composed.recipe.path), fix="pack takes a recipe")
     if composed.info.get("rebuilds"):
         why = "the network it publishes is not the plain student that `inference` builds"
-        raise ConfigError("cannot be packed", where=composed.recipe.id, why=why, fix="export the network to TorchScript")
+        raise ConfigError(
+            "cannot be packed", where=composed.recipe.id, why=why, fix="export the network to TorchScript"
+        )
     for stem in ("metadata", "inference"):
         in_bundle(composed.bundle, stem)
     configs = {"train": composed.merged()}

@@ -8,9 +8,8 @@ import math
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_positive
-from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.relations import cosine_similarity_matrix
+from monai_kd.losses.grams import cosines, grams
 
 __all__ = ["CorrelationCongruenceLoss"]
 
@@ -23,8 +22,8 @@ class CorrelationCongruenceLoss(nn.Module):
         \\approx e^{-\\gamma \\|f_i - f_j\\|^2}
 
     with f the features of a sample, flattened and of length 1: the kernel's Taylor series to the second power. Widths
-    and sizes may differ. Under `torch.distributed` a `Term` gathers the rows of every process. Time O(N^2 D), memory
-    O(N D).
+    and sizes may differ. Under `torch.distributed` a `Term` gathers the rows of every process. Time O(N^2 D); of
+    memory the gradient alone.
 
     Args:
         gamma: the kernel's sharpness.
@@ -63,9 +62,9 @@ class CorrelationCongruenceLoss(nn.Module):
             ShapeMismatchError: the numbers of samples differ.
         """
         check_batch(input, target, where="CorrelationCongruenceLoss")
-        k_s, k_t = (self._kernel(exact(x.flatten(1))) for x in (input, target.detach()))
+        k_s, k_t = (self._kernel(g) for g in grams(input.flatten(1), target.flatten(1)))
         return ((k_s - k_t).square().sum() / max(k_t.numel(), 1)).to(input.dtype)
 
-    def _kernel(self, x: Tensor) -> Tensor:
-        scaled = 2 * self.gamma * cosine_similarity_matrix(x)
+    def _kernel(self, gram: Tensor) -> Tensor:
+        scaled = 2 * self.gamma * cosines(gram)
         return (1 + scaled + scaled.square() / 2) * math.exp(-2 * self.gamma)

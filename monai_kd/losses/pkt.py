@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.relations import cosine_similarity_matrix
+from monai_kd.losses.grams import cosines, grams
 
 __all__ = ["PKTLoss"]
 
@@ -20,9 +19,9 @@ class PKTLoss(nn.Module):
     .. math:: L = \\frac{1}{N^2} \\sum_{ij} P^t_{ij} \\log \\frac{P^t_{ij}}{P^s_{ij}}, \\qquad
         P_{ij} = \\frac{1 + \\cos(f_i, f_j)}{\\sum_k (1 + \\cos(f_i, f_k))}
 
-    with f the features of a sample, flattened. Widths and sizes may differ. Computed in float64: it never goes below 0
-    by rounding, and has a gradient in half precision. Under `torch.distributed` a `Term` gathers the rows of every
-    process. Time O(N^2 D), memory O(N D).
+    with f the features of a sample, flattened. Widths and sizes may differ. From Gram matrices in float64: it has a
+    gradient in half precision, and near the teacher it does not go below 0 by rounding. Under `torch.distributed` a
+    `Term` gathers the rows of every process. Time O(N^2 D); of memory the gradient alone.
 
     Passalis & Tefas, Learning deep representations with probabilistic knowledge transfer, ECCV 2018 (arXiv 1803.10837).
 
@@ -51,11 +50,11 @@ class PKTLoss(nn.Module):
             ShapeMismatchError: the numbers of samples differ.
         """
         check_batch(input, target, where="PKTLoss")
-        p_s, p_t = (_neighbours(exact(x.flatten(1))) for x in (input, target.detach()))
+        p_s, p_t = (_neighbours(g) for g in grams(input.flatten(1), target.flatten(1)))
         divergence = torch.xlogy(p_t, p_t) - torch.xlogy(p_t, p_s.clamp(min=1e-12))
         return (divergence.sum() / max(p_t.numel(), 1)).to(input.dtype)
 
 
-def _neighbours(x: Tensor) -> Tensor:
-    alike = (cosine_similarity_matrix(x) + 1).clamp(min=0)
+def _neighbours(gram: Tensor) -> Tensor:
+    alike = (cosines(gram) + 1).clamp(min=0)
     return alike / alike.sum(1, keepdim=True)

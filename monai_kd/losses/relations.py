@@ -8,19 +8,47 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["angle_total", "cosine_similarity_matrix", "inner_squares", "pairwise_distance", "pooled", "unit"]
+from monai_kd.losses.chunked import exact
+
+__all__ = [
+    "angle_total",
+    "cosine_similarity_matrix",
+    "distances",
+    "inner_squares",
+    "pairwise_distance",
+    "pooled",
+    "unit",
+]
 
 _CHUNK = 2**18
 _SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
 
 def pooled(features: Tensor) -> Tensor:
-    """One vector a sample: the mean over space, [N, C].
+    """One vector a sample in float64: the mean over space, [N, C].
 
     Args:
         features: [N, C] or [N, C, *spatial].
     """
-    return features.flatten(2).mean(2) if features.ndim > 2 else features
+    if features.ndim == 2:
+        return exact(features)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return exact(features).flatten(2).mean(2)
+    return _Mean.apply(features.flatten(2))
+
+
+class _Mean(torch.autograd.Function):
+    """The gradient is made in the precision of the features."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        ctx.like = x.shape, x.dtype
+        return exact(x).mean(2)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        shape, dtype = ctx.like
+        return (grads[0] / max(shape[2], 1)).to(dtype).unsqueeze(2).expand(shape)
 
 
 def unit(x: Tensor, dim: int = -1) -> Tensor:
@@ -65,6 +93,16 @@ def pairwise_distance(x: Tensor) -> Tensor:
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def distances(gram: Tensor) -> Tensor:
+    """`pairwise_distance` from the Gram matrix of centred rows, in float64.
+
+    Args:
+        gram: [N, N].
+    """
+    square, same = _squared_distance(gram)
+    return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
+
+
 def inner_squares(a: Tensor, b: Tensor) -> Tensor:
     """The sum of squares of A B^T, by the smaller product: [m].
 
@@ -96,9 +134,14 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
     return _AngleTotal.apply(input, target.detach())
 
 
-def _inverse_distance(g: Tensor) -> Tensor:
+def _squared_distance(g: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distances, and where two samples are the same, up to rounding."""
     square = g.diagonal().unsqueeze(1) + g.diagonal() - 2 * g
-    same = square <= 1e-12 * g.diagonal().mean()  # the same sample twice, up to rounding
+    return square, square <= 1e-12 * g.diagonal().mean()
+
+
+def _inverse_distance(g: Tensor) -> Tensor:
+    square, same = _squared_distance(g)
     return square.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
 
 

@@ -7,9 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.relations import angle_total, pairwise_distance, pooled
+from monai_kd.losses.relations import angle_total, distances, pooled
 from monai_kd.utils import ConfigError
 
 __all__ = ["RKDLoss"]
@@ -68,17 +67,21 @@ class RKDLoss(nn.Module):
         """
         check_batch(input, target, where="RKDLoss")
         n = max(input.shape[0], 1)
-        s, t = (pooled(exact(x)) for x in (input, target.detach()))
+        s, t = (_centred_gram(pooled(x)) for x in (input, target.detach()))
         total = s.sum() * 0
         if self.distance_weight:
             total = total + self.distance_weight * _distances(s, t) / n**2
         if self.angle_weight:
-            grams = ((x - x.mean(0)) @ (x - x.mean(0)).T for x in (s, t))
-            total = total + self.angle_weight * angle_total(*grams) / n**3
+            total = total + self.angle_weight * angle_total(s, t) / n**3
         return total.to(input.dtype)
 
 
+def _centred_gram(x: Tensor) -> Tensor:
+    x = x - x.mean(0)
+    return x @ x.T
+
+
 def _distances(s: Tensor, t: Tensor) -> Tensor:
-    d_s, d_t = (pairwise_distance(x) for x in (s, t))
+    d_s, d_t = (distances(x) for x in (s, t))
     d_s, d_t = (d / (d.sum() / (d > 0).sum().clamp(min=1)).clamp(min=1e-30) for d in (d_s, d_t))
     return F.smooth_l1_loss(d_s, d_t, reduction="sum")
