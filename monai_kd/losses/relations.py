@@ -20,7 +20,7 @@ __all__ = [
     "unit",
 ]
 
-_CHUNK = 2**18
+_CHUNK = 2**17
 _SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.functional import full_precision
+from monai_kd.losses.grams import grams
 from monai_kd.losses.relations import angle_total, distances, pooled
 from monai_kd.utils import ConfigError
 
@@ -67,7 +68,7 @@ class RKDLoss(nn.Module):
         """
         check_batch(input, target, where="RKDLoss")
         n = max(input.shape[0], 1)
-        s, t = (_centred_gram(pooled(x)) for x in (input, target.detach()))
+        s, t = grams(*(_centred(pooled(x)) for x in (input, target)))
         total = s.sum() * 0
         if self.distance_weight:
             total = total + self.distance_weight * _distances(s, t) / n**2
@@ -76,9 +77,8 @@ class RKDLoss(nn.Module):
         return total.to(input.dtype)
 
 
-def _centred_gram(x: Tensor) -> Tensor:
-    x = x - x.mean(0)
-    return x @ x.T
+def _centred(x: Tensor) -> Tensor:
+    return x - x.mean(0)
 
 
 def _distances(s: Tensor, t: Tensor) -> Tensor:
