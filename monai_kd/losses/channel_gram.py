@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from monai_kd.losses.checks import check_batch, check_features
 from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision
+from monai_kd.losses.grams import grams
 from monai_kd.losses.relations import inner_squares
 
 __all__ = ["ChannelGramLoss"]
@@ -18,7 +19,7 @@ class ChannelGramLoss(nn.Module):
 
     .. math:: L = \\sqrt{\\frac{1}{N C^2} \\sum_n \\| A^s_n - A^t_n \\|_F^2}, \\qquad A = \\frac{F F^T}{C S}
 
-    with F the map of a sample, [C, S]. C x C is built only where C is at most S, else S x S; in float64. At the teacher
+    with F the map of a sample, [C, S]. C x C is built only where C is at most S, else S x S, in float64. At the teacher
     the root has no slope: value and gradient are 0. Time O(N C S min(C, S)); of memory the gradient alone, and one
     sample.
 
@@ -51,16 +52,19 @@ class ChannelGramLoss(nn.Module):
         check_features(input, target, where="ChannelGramLoss")
         n, c = input.shape[:2]
         size = input.flatten(2).shape[2]
-        square = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2)]) / max(n * c**2 * (c * size) ** 2, 1)
+        s, t = input.flatten(2), target.flatten(2)
+        total = sum_in_chunks(_apart, [s], [t]) if c > size else _change(*grams(s, t)).to(s.dtype)
+        square = total / max(n * c**2 * (c * size) ** 2, 1)
         same = square <= 0  # below 0 by rounding alone
         return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
+
+
+def _change(s: Tensor, t: Tensor) -> Tensor:
+    return (s - t).square().sum()
 
 
 def _apart(s: Tensor, t: Tensor) -> Tensor:
     """Squared distance of the Gram matrices: with D = s - t, it is that of D s' + t D'."""
     d = s - t
-    if s.shape[1] <= s.shape[2]:
-        change = d @ s.mT + t @ d.mT
-        return change.square().sum((1, 2))
     inner = inner_squares(d, s) + inner_squares(t, d)
     return inner + 2 * ((d.mT @ t) * (s.mT @ d)).sum((1, 2))

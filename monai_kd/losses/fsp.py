@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision, pool_to
+from monai_kd.losses.grams import cross_grams
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["FSPLoss"]
+
+_CHUNK = 2**18  # entries of the matrices at a time
 
 
 class FSPLoss(nn.Module):
@@ -19,7 +22,7 @@ class FSPLoss(nn.Module):
     .. math:: L = \\frac{1}{N C_1 C_2} \\sum_n \\| G^s_n - G^t_n \\|_F^2, \\qquad G = \\frac{1}{S} F_1 F_2^T
 
     with F_1 and F_2 the maps of two layers, each over the S places of the smaller of the two (the larger is averaged
-    over blocks). In float64. Time O(N C_1 C_2 S); of memory the gradients alone, and one sample.
+    over blocks). Time O(N C_1 C_2 S); of memory the gradients alone.
 
     Yim et al., A gift from knowledge distillation: fast optimization, network minimization and transfer learning,
     CVPR 2017.
@@ -61,15 +64,19 @@ class FSPLoss(nn.Module):
         pairs = [
             x for a, b in ((input, input_later), (target.detach(), target_later.detach())) for x in _same_size(a, b)
         ]
-        count = input.shape[0] * input.shape[1] * input_later.shape[1]
-        return sum_in_chunks(_apart, pairs[:2], pairs[2:]) / max(count, 1)
+        count = input.shape[1] * input_later.shape[1]
+        step = max(1, _CHUNK // max(count, 1))
+        whole = torch.compiler.is_compiling() or step >= input.shape[0]
+        parts = [pairs] if whole else zip(*(x.split(step) for x in pairs), strict=True)
+        total = torch.stack([_apart(*part) for part in parts]).sum()
+        return (total / max(input.shape[0] * count, 1)).to(input.dtype)
+
+
+def _apart(early: Tensor, later: Tensor, target: Tensor, target_later: Tensor) -> Tensor:
+    flow, wanted = cross_grams(early, later, target, target_later)
+    return (flow / early.shape[2] - wanted / target.shape[2]).square().sum()
 
 
 def _same_size(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     size = [min(x, y) for x, y in zip(a.shape[2:], b.shape[2:], strict=True)]
     return pool_to(a, size).flatten(2), pool_to(b, size).flatten(2)
-
-
-def _apart(a_s: Tensor, b_s: Tensor, a_t: Tensor, b_t: Tensor) -> Tensor:
-    g_s, g_t = a_s @ b_s.mT / a_s.shape[2], a_t @ b_t.mT / a_t.shape[2]
-    return (g_s - g_t).square().sum((1, 2))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -10,13 +11,13 @@ from torch import Tensor
 
 from monai_kd.losses.chunked import exact
 
-__all__ = ["cosines", "grams"]
+__all__ = ["cosines", "cross_grams", "grams"]
 
 _CHUNK = 2**18  # entries of the features at a time
 
 
 def grams(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """How alike the samples of a batch are, for student and teacher: two Gram matrices [N, N] in float64.
+    """How alike rows are, for student and teacher: Gram matrices [..., N, N] in float64.
 
     .. math:: G_s = F_s F_s^T = G_t + \\frac{1}{2} (D M^T + M D^T), \\qquad D = F_s - F_t, \\quad M = F_s + F_t
 
@@ -26,11 +27,11 @@ def grams(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     gradient. Time O(N^2 D).
 
     Args:
-        input: features of the student, [N, D].
-        target: features of the teacher, [N, D']; no gradient flows into them.
+        input: rows of the student, [..., N, D].
+        target: rows of the teacher, [..., N, D']; no gradient flows into them.
 
     Returns:
-        The student's and the teacher's matrix.
+        The student's and the teacher's matrices.
 
     Example::
 
@@ -42,14 +43,23 @@ def grams(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """
     target = target.detach()
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        width = max(input.shape[1], target.shape[1], 1)
-        teacher = _gram(target, width)
-        if input.shape != target.shape:
-            return _gram(input, width), teacher
-        near = _near(input, target, width)
-        student = _gram_near(input, target, teacher, width)
-        return torch.where(near & near.unsqueeze(1), student, _gram(input, width)), teacher
+        return _grams(input, target)
     return _Grams.apply(input, target)
+
+
+def cross_grams(input: Tensor, input_other: Tensor, target: Tensor, target_other: Tensor) -> tuple[Tensor, Tensor]:
+    """As `grams`, of the rows of one map with those of another, :math:`F F'^T`: [..., N, M].
+
+    Args:
+        input: rows of the student, [..., N, D].
+        input_other: other rows of the student, [..., M, D].
+        target: rows of the teacher, [..., N, D'].
+        target_other: other rows of the teacher, [..., M, D']; no gradient flows into either.
+    """
+    target, target_other = target.detach(), target_other.detach()
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return _cross_grams(input, input_other, target, target_other)
+    return _CrossGrams.apply(input, input_other, target, target_other)
 
 
 def cosines(gram: Tensor) -> Tensor:
@@ -59,42 +69,97 @@ def cosines(gram: Tensor) -> Tensor:
     return gram / size.unsqueeze(1) / size
 
 
-def _gram(x: Tensor, width: int) -> Tensor:
-    return sum((exact(part @ part.T) for part in x.split(width, 1)), exact(x.new_zeros(len(x), len(x))))
+def _width(x: Tensor) -> int:
+    """How many columns are taken at a time."""
+    whole = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
+    return max(1, x.shape[-1] if whole else max(x.shape[-2], _CHUNK // max(math.prod(x.shape[:-1]), 1)))
 
 
-def _near(a: Tensor, b: Tensor, width: int) -> Tensor:
-    """The samples whose difference is at most half as long as the teacher's features: [N]."""
-    if a.shape != b.shape:
-        return torch.zeros(len(a), dtype=torch.bool, device=a.device)
-    pairs = zip(a.detach().split(width, 1), b.split(width, 1), strict=True)
-    lengths = [(torch.linalg.vector_norm(x - y, dim=1), torch.linalg.vector_norm(y, dim=1)) for x, y in pairs]
-    apart, size = (torch.linalg.vector_norm(exact(torch.stack(x)), dim=0) for x in zip(*lengths, strict=True))
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """X Y^T."""
+    width = _width(x)
+    total = exact(x.new_zeros((*x.shape[:-1], y.shape[-2])))
+    for a, b in zip(x.split(width, -1), y.split(width, -1), strict=True):
+        total = total + exact(a @ b.mT)
+    return total
+
+
+def _change(x: Tensor, y: Tensor, x_0: Tensor, y_0: Tensor) -> Tensor:
+    """(X - X_0) (Y + Y_0)^T."""
+    width = _width(x)
+    total = exact(x.new_zeros((*x.shape[:-1], y.shape[-2])))
+    for a, b, a_0, b_0 in zip(*(z.split(width, -1) for z in (x, y, x_0, y_0)), strict=True):
+        total = total + exact((a - a_0) @ (b + b_0).mT)
+    return total
+
+
+def _near(x: Tensor, x_0: Tensor) -> Tensor:
+    """The rows whose difference from the teacher's is at most half as long as the teacher's: [..., N]."""
+    if x.shape != x_0.shape:
+        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
+    width = _width(x)
+    pairs = zip(x.detach().split(width, -1), x_0.split(width, -1), strict=True)
+    lengths = [(torch.linalg.vector_norm(a - b, dim=-1), torch.linalg.vector_norm(b, dim=-1)) for a, b in pairs]
+    apart, size = (torch.linalg.vector_norm(exact(torch.stack(z)), dim=0) for z in zip(*lengths, strict=True))
     return apart <= size / 2
 
 
-def _gram_near(a: Tensor, b: Tensor, teacher: Tensor, width: int) -> Tensor:
-    pairs = zip(a.split(width, 1), b.split(width, 1), strict=True)
-    change = sum((exact((x - y) @ (x + y).T) for x, y in pairs), torch.zeros_like(teacher))
-    return teacher + (change + change.T) / 2
+def _choose(near: Tensor, student: Any, own: Any) -> Tensor:
+    """`student()` where near, `own()` elsewhere; on a CPU, where asking is cheap, one alone if that is enough."""
+    if near.device.type == "cpu" and not torch.compiler.is_compiling():
+        if not torch._C._are_functorch_transforms_active() and (near.all() or not near.any()):
+            return student() if near.numel() and near.flatten()[0] else own()
+    return torch.where(near, student(), own())
+
+
+def _grams(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    teacher, near = _product(b, b), _near(a, b)
+    if a.shape != b.shape:
+        return _product(a, a), teacher
+
+    def student() -> Tensor:
+        change = _change(a, a, b, b)
+        return teacher + (change + change.mT) / 2
+
+    return _choose(near.unsqueeze(-1) & near.unsqueeze(-2), student, lambda: _product(a, a)), teacher
+
+
+def _cross_grams(a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    teacher = _product(b, d)
+    if a.shape != b.shape or c.shape != d.shape:
+        return _product(a, c), teacher
+
+    def student() -> Tensor:
+        return teacher + (_change(a, c, b, d) + _change(c, a, d, b).mT) / 2
+
+    near = _near(a, b).unsqueeze(-1) & _near(c, d).unsqueeze(-2)
+    return _choose(near, student, lambda: _product(a, c)), teacher
 
 
 class _Grams(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(a)
-        width = max(1, _CHUNK // max(len(a), 1))
-        teacher, near = _gram(b, width), _near(a, b, width)
+        student, teacher = _grams(a, b)
         ctx.mark_non_differentiable(teacher)
-        few = a.device.type == "cpu"  # elsewhere asking costs more than a product
-        if few and not near.any():
-            return _gram(a, width), teacher
-        student = _gram_near(a, b, teacher, width)
-        if few and near.all():
-            return student, teacher
-        return torch.where(near & near.unsqueeze(1), student, _gram(a, width)), teacher
+        return student, teacher
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (a,) = ctx.saved_tensors
-        return (grads[0] + grads[0].T).to(a.dtype) @ a, None
+        return (grads[0] + grads[0].mT).to(a.dtype) @ a, None
+
+
+class _CrossGrams(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(a, c)
+        student, teacher = _cross_grams(a, c, b, d)
+        ctx.mark_non_differentiable(teacher)
+        return student, teacher
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        a, c = ctx.saved_tensors
+        g = grads[0].to(a.dtype)
+        return g @ c, g.mT @ a, None, None
