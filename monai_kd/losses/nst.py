@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision
+from monai_kd.losses.patterns import pattern_total
 from monai_kd.losses.relations import inner_squares, unit
 from monai_kd.utils import ShapeMismatchError
 
@@ -22,8 +23,8 @@ class NSTLoss(nn.Module):
         k(x, y) = (x \\cdot y)^2
 
     with s and t the channels of a sample, each over its S places divided by its L2 norm: the squared maximum mean
-    discrepancy with a polynomial kernel. By matrix products over the smaller of C and S, in float64. Time
-    O(N C S min(C, S)); of memory the gradient alone, and one sample.
+    discrepancy with a polynomial kernel. By matrix products over the smaller of C and S. Time O(N C S min(C, S)); of
+    memory the gradient alone, and one sample.
 
     Huang & Wang, Like what you like: knowledge distill via neuron selectivity transfer, 2017 (arXiv 1707.01219).
 
@@ -56,7 +57,10 @@ class NSTLoss(nn.Module):
                 where="NSTLoss",
                 fix="put a `Connector` that resizes between the student's tap and the loss",
             )
-        return sum_in_chunks(_discrepancy, [input.flatten(2)], [target.flatten(2)]) / max(input.shape[0], 1)
+        s, t = input.flatten(2), target.flatten(2)
+        if s.shape == t.shape and s.shape[1] <= s.shape[2]:
+            return pattern_total(s, t, dim=2) / max(s.shape[0] * s.shape[1] ** 2, 1)
+        return sum_in_chunks(_discrepancy, [s], [t]) / max(s.shape[0], 1)
 
 
 def _discrepancy(s: Tensor, t: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision, pool_to
+from monai_kd.losses.patterns import pattern_total
 from monai_kd.losses.relations import inner_squares, unit
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
@@ -20,8 +21,8 @@ class StructuralPairwiseLoss(nn.Module):
     .. math:: L = \\frac{1}{N S^2} \\sum_n \\sum_{xy} (A^s_{xy} - A^t_{xy})^2, \\qquad A_{xy} = \\cos(F_x, F_y)
 
     over the S places of a map averaged over blocks of `pool` places along each axis. Widths may differ. The S x S
-    matrices are never built where a map has fewer channels than places, so `pool` = 1 is possible on volumes; in
-    float64. Time O(N C^2 S); of memory the gradient alone, and one sample.
+    matrices are never built where a map has fewer channels than places, so `pool` = 1 is possible on volumes. Time
+    O(N C^2 S); of memory the gradient alone.
 
     Args:
         pool: edge of a block.
@@ -69,7 +70,9 @@ class StructuralPairwiseLoss(nn.Module):
             )
         size = [max(1, edge // self.pool) for edge in input.shape[2:]]
         s, t = (pool_to(x, size).flatten(2) for x in (input, target))
-        return sum_in_chunks(_apart, [s], [t]) / max(s.shape[0] * s.shape[2] ** 2, 1)
+        few = s.shape == t.shape and s.shape[1] <= s.shape[2]
+        total = pattern_total(s, t, dim=1) if few else sum_in_chunks(_apart, [s], [t])
+        return total / max(s.shape[0] * s.shape[2] ** 2, 1)
 
 
 def _apart(s: Tensor, t: Tensor) -> Tensor:
