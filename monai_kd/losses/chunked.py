@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ def sum_in_chunks(
     others: Sequence[Tensor] = (),
     places: bool = False,
     entries: int | None = None,
+    shared: Sequence[Tensor] = (),
 ) -> Tensor:
     """Sum what `values` gives for samples, or samples and places, computed in float64, the gradient along with it.
 
@@ -28,12 +30,13 @@ def sum_in_chunks(
     `torch.compile` and `torch.func` take it in one piece. Devices without float64 compute in float32.
 
     Args:
-        values: `values(*inputs, *others)` of a chunk, differentiable; its sum is added up. Each sample (and each place)
-            must count for itself alone.
+        values: `values(*inputs, *others, *shared)` of a chunk, differentiable; its sum is added up. Each sample (and
+            each place) must count for itself alone.
         inputs: what gets a gradient; floating, one first axis for all, and one last axis if `places`.
         others: constants that are cut alike; floating ones arrive in float64.
         places: cut along the last axis, too.
         entries: of the first input in one chunk.
+        shared: what all places of a sample have in common and gets a gradient, too; cut along the first axis alone.
 
     Example::
 
@@ -42,11 +45,11 @@ def sum_in_chunks(
         >>> sum_in_chunks(lambda x, y: (x - y) ** 2, [torch.ones(2, 3)], [torch.zeros(2, 3)])
         tensor(6.)
     """
-    inputs, others = tuple(inputs), tuple(x.detach() for x in others)
+    tensors = (*inputs, *(x.detach() for x in others), *shared)
     first = inputs[0]
     if first.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return values(*map(exact, inputs), *map(exact, others)).sum().to(first.dtype)
-    return _Sum.apply(values, len(inputs), places, entries or _CHUNK, *inputs, *others)
+        return values(*map(exact, tensors)).sum().to(first.dtype)
+    return _Sum.apply(values, len(shared), places, entries or _CHUNK, *tensors)
 
 
 def exact(x: Tensor) -> Tensor:
@@ -64,26 +67,33 @@ def _cuts(first: Tensor, places: bool, entries: int) -> Iterator[tuple[slice, sl
 
 
 def _run(
-    values: Callable[..., Tensor], tensors: Sequence[Tensor], wanted: Sequence[bool], places: bool, entries: int
+    values: Callable[..., Tensor],
+    shared: int,
+    places: bool,
+    entries: int,
+    tensors: Sequence[Tensor],
+    wanted: Sequence[bool],
 ) -> tuple[Tensor, list[Tensor | None]]:
     """The sum in float64, and the gradients of those tensors that want one."""
-    gradients = [
-        torch.empty_like(x, memory_format=torch.contiguous_format) if w else None
-        for x, w in zip(tensors, wanted, strict=True)
+    total, cut = torch.zeros((), dtype=torch.float64), len(tensors) - shared
+    gradients: list[Tensor | None] = [
+        None if not w else torch.zeros_like(x) if k >= cut else torch.empty(x.shape, dtype=x.dtype)
+        for k, (x, w) in enumerate(zip(tensors, wanted, strict=True))
     ]
-    total = torch.zeros((), dtype=torch.float64)
     for i, j in _cuts(tensors[0], places, entries):
-        at = (i,) if j is None else (i, ..., j)
-        parts = [exact(x.detach()[at]) for x in tensors]
+        at = [(i,) if j is None or k >= cut else (i, ..., j) for k in range(len(tensors))]
+        parts = [exact(x.detach()[here]) for x, here in zip(tensors, at, strict=True)]
         leaves = [part.requires_grad_() for part, w in zip(parts, wanted, strict=True) if w]
         with torch.set_grad_enabled(bool(leaves)):
             value = values(*parts).sum()
         total += value.detach()
         if leaves:
             made = iter(torch.autograd.grad(value, leaves))
-            for gradient in gradients:
-                if gradient is not None:
-                    gradient[at] = next(made)
+            for k, gradient in enumerate(gradients):
+                if gradient is not None and k < cut:
+                    gradient[at[k]] = next(made)
+                elif gradient is not None:
+                    gradient[at[k]] += next(made)
     return total, gradients
 
 
@@ -92,17 +102,17 @@ class _Sum(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, values: Callable[..., Tensor], count: int, places: bool, entries: int, *tensors: Tensor
+        ctx: Any, values: Callable[..., Tensor], shared: int, places: bool, entries: int, *tensors: Tensor
     ) -> Tensor:
-        ctx.wanted = [needed and k < count for k, needed in enumerate(ctx.needs_input_grad[4:])]
+        ctx.wanted = ctx.needs_input_grad[4:]
         ctx.save_for_backward(*tensors)
-        ctx.arguments = values, places, entries
-        total, ctx.gradients = _run(values, tensors, ctx.wanted, places, entries)
+        ctx.values, ctx.run = values, partial(_run, values, shared, places, entries)
+        total, ctx.gradients = ctx.run(tensors, ctx.wanted)
         return total.to(tensors[0].dtype)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, (values, places, entries) = ctx.saved_tensors, ctx.arguments
+        tensors, values = ctx.saved_tensors, ctx.values
         none = (None, None, None, None)
         if torch.is_grad_enabled():  # a second derivative is wanted
             asked = [x for x, w in zip(tensors, ctx.wanted, strict=True) if w]
@@ -114,5 +124,5 @@ class _Sum(torch.autograd.Function):
             return (*none, *(next(made) if w else None for w in ctx.wanted))
         gradients, ctx.gradients = ctx.gradients, None  # handed on, so that they may be scaled in their place
         if gradients is None:  # the graph was retained
-            gradients = _run(values, tensors, ctx.wanted, places, entries)[1]
+            gradients = ctx.run(tensors, ctx.wanted)[1]
         return (*none, *(g if g is None else g.mul_(grads[0]) for g in gradients))

@@ -19,7 +19,7 @@ class IntraClassVariationLoss(nn.Module):
     .. math:: L = \\frac{1}{M} \\sum_x (v^s_x - v^t_x)^2, \\qquad v_x = \\cos(F_x, \\mu_{y(x)})
 
     over the M places with a class, with :math:`\\mu_c` the mean of the features of class c in the same image. Widths
-    may differ. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+    may differ. Time O(N C K S); of memory the gradient alone.
 
     Args:
         num_classes: K.
@@ -59,14 +59,12 @@ class IntraClassVariationLoss(nn.Module):
         """
         check_regions(input, target, where="IntraClassVariationLoss")
         masks = region_masks(label, input, self.num_classes, where="IntraClassVariationLoss")
-        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
+        s, t = input.flatten(2), target.detach().flatten(2)
+        centres = [unit(class_prototypes(x, masks), 1) for x in (s, t)]
+        total = sum_in_chunks(_apart, [s], [t, masks], places=True, shared=centres)
         return total / masks.sum().clamp(min=1)
 
 
-def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
-    return ((_variation(s, masks) - _variation(t, masks)) * masks.sum(1)).square().sum(1)
-
-
-def _variation(features: Tensor, masks: Tensor) -> Tensor:
-    """Cosine of each place to the mean of its class, [m, S]."""
-    return (unit(features, 1) * (unit(class_prototypes(features, masks), 1) @ masks)).sum(1)
+def _apart(s: Tensor, t: Tensor, masks: Tensor, centres_s: Tensor, centres_t: Tensor) -> Tensor:
+    m_s, m_t = ((unit(x, 1) * (v @ masks)).sum(1) for x, v in ((s, centres_s), (t, centres_t)))
+    return ((m_s - m_t) * masks.sum(1)).square().sum(1)

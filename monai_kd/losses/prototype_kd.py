@@ -21,7 +21,7 @@ class PrototypeKDLoss(nn.Module):
 
     over the S places of an image, the :math:`K_n` classes present in it and the images I with one: within classes for
     c = y(x), between classes otherwise. :math:`\\mu_c` is the mean of the features of class c in the image. Widths may
-    differ. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+    differ. Time O(N C K S); of memory the gradient alone.
 
     Args:
         num_classes: K.
@@ -62,10 +62,14 @@ class PrototypeKDLoss(nn.Module):
         """
         check_regions(input, target, where="PrototypeKDLoss")
         masks = region_masks(label, input, self.num_classes, where="PrototypeKDLoss")
-        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
+        s, t = input.flatten(2), target.detach().flatten(2)
+        prototypes = [unit(class_prototypes(x, masks), 1) for x in (s, t)]  # zeros for absent classes
+        present = masks.any(2).sum(1).clamp(min=1).to(masks.dtype)
+        weight = (1 / (present * s.shape[2])).reshape(-1, 1, 1)
+        total = sum_in_chunks(_apart, [s], [t], places=True, shared=[*prototypes, weight])
         return total / masks.flatten(1).any(1).sum().clamp(min=1)
 
 
-def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
-    m_s, m_t = (unit(class_prototypes(x, masks), 1).mT @ unit(x, 1) for x in (s, t))  # [m, K, S], 0 for absent classes
-    return (m_s - m_t).square().sum((1, 2)) / masks.any(2).sum(1).clamp(min=1) / s.shape[2]
+def _apart(s: Tensor, t: Tensor, prototypes_s: Tensor, prototypes_t: Tensor, weight: Tensor) -> Tensor:
+    m_s, m_t = (v.mT @ unit(x, 1) for x, v in ((s, prototypes_s), (t, prototypes_t)))  # [m, K, places]
+    return (m_s - m_t).square().sum(1) * weight.squeeze(1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_kd.losses.chunked import sum_in_chunks
+from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.regions import check_regions, class_prototypes, region_masks
 from monai_kd.losses.relations import unit
@@ -20,7 +20,7 @@ class RegionAffinityLoss(nn.Module):
         A_{ij} = \\cos(\\mu_i, \\mu_j)
 
     over the :math:`K_n` classes present in an image and the images I with one, with :math:`\\mu_c` the mean of the
-    features of class c. Widths may differ. In float64. Time O(N C K S); of memory the gradient alone, and one sample.
+    features of class c. Widths may differ. Time O(N C K S); of memory the gradient alone.
     How means over pairs and images are taken is inferred.
 
     Args:
@@ -61,13 +61,9 @@ class RegionAffinityLoss(nn.Module):
         """
         check_regions(input, target, where="RegionAffinityLoss")
         masks = region_masks(label, input, self.num_classes, where="RegionAffinityLoss")
-        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
-        return total / masks.flatten(1).any(1).sum().clamp(min=1)
-
-
-def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
-    present = masks.any(2).to(s.dtype)
-    pairs = present.unsqueeze(1) * present.unsqueeze(2)
-    a_s, a_t = (unit(class_prototypes(x, masks), 1) for x in (s, t))
-    difference = (a_s.mT @ a_s - a_t.mT @ a_t) * pairs
-    return difference.square().sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
+        v_s, v_t = (class_prototypes(x.flatten(2), masks) for x in (input, target.detach()))
+        present = exact(masks.any(2).to(input.dtype))
+        pairs = present.unsqueeze(1) * present.unsqueeze(2)
+        a_s, a_t = (unit(v, 1).mT @ unit(v, 1) for v in (v_s, v_t))
+        apart = ((a_s - a_t) * pairs).square().sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
+        return (apart.sum() / present.any(1).sum().clamp(min=1)).to(input.dtype)

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from monai_kd.losses.checks import check_batch
+from monai_kd.losses.chunked import exact
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
 
 __all__ = ["check_regions", "class_prototypes", "region_masks"]
+
+_CHUNK = 2**18  # entries of the features at a time
 
 
 def check_regions(input: Tensor, target: Tensor, *, where: str) -> None:
@@ -60,21 +66,44 @@ def region_masks(label: Tensor, features: Tensor, num_classes: int, *, where: st
     if index.shape[2:] != features.shape[2:] and index.numel():
         index = F.interpolate(index.to(torch.float32), features.shape[2:], mode="nearest-exact").round()
     classes = torch.arange(num_classes, device=label.device).reshape(1, -1, 1)
-    return (index.reshape(len(index), 1, features[0:1, 0:1].numel() if len(index) else 0) == classes).to(features.dtype)
+    return (index.reshape(len(index), 1, math.prod(features.shape[2:])) == classes).to(features.dtype)
 
 
 def class_prototypes(features: Tensor, masks: Tensor) -> Tensor:
-    """The mean of the features over the places of each class, [m, C, K]; zeros for a class that is absent.
+    """The mean of the features over the places of each class, [N, C, K] in float64; zeros for a class that is absent.
+
+    Nothing of the features' size is made but their gradient.
 
     Args:
-        features: [m, C, S].
-        masks: [m, K, S].
+        features: [N, C, S].
+        masks: [N, K, S].
 
     Example::
 
         >>> import torch
         >>> from monai_kd.losses.regions import class_prototypes
         >>> class_prototypes(torch.tensor([[[1.0, 3.0, 8.0]]]), torch.tensor([[[1.0, 1.0, 0.0], [0.0, 0.0, 1.0]]]))
-        tensor([[[2., 8.]]])
+        tensor([[[2., 8.]]], dtype=torch.float64)
     """
-    return features @ masks.mT / masks.sum(2).unsqueeze(1).clamp(min=1)
+    count = masks.sum(2, dtype=exact(masks[:0]).dtype).unsqueeze(1).clamp(min=1)
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return exact(features) @ exact(masks).mT / count
+    return _Totals.apply(features, masks) / count
+
+
+class _Totals(torch.autograd.Function):
+    """Sums in float64 over slices of places; the gradient is made in the precision of the features."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, masks: Tensor) -> Tensor:
+        ctx.save_for_backward(masks)
+        step = max(1, _CHUNK // max(features.shape[:2].numel(), 1))
+        total = exact(features.new_zeros((*features.shape[:2], masks.shape[1])))
+        for x, m in zip(features.split(step, 2), masks.split(step, 2), strict=True):
+            total += exact(x) @ exact(m).mT
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (masks,) = ctx.saved_tensors
+        return grads[0].to(masks.dtype) @ masks, None

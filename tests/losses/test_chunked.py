@@ -32,6 +32,20 @@ def test_equals_the_sum_in_one_piece_however_it_is_cut(shape, entries, places):
     torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("entries", [1, 9, 10**6])
+def test_what_places_share_gets_the_gradient_of_all(entries):
+    s, t, w = tensors(3, 4, 6)
+    c = torch.randn(3, 4, 1, dtype=torch.float64, requires_grad=True)
+
+    def shifted(s, t, w, c):
+        return values(s + c, t, w)
+
+    total = sum_in_chunks(shifted, [s], [t, w], places=True, entries=entries, shared=[c])
+    expected = shifted(s, t, w, c).sum()
+    mine, theirs = (torch.autograd.grad(v, [s, c]) for v in (total, expected))
+    torch.testing.assert_close((total, mine), (expected, theirs), rtol=1e-12, atol=0)
+
+
 def test_second_derivative():
     s, t, w = tensors(2, 3, 2)
     assert torch.autograd.gradgradcheck(lambda x: sum_in_chunks(values, [x], [t, w]), s)
