@@ -14,6 +14,8 @@ from monai_kd.utils import ConfigError
 
 __all__ = ["DKDLoss"]
 
+_ABSENT = -1e9  # a logit whose probability is 0, finite so that differences are numbers
+
 
 class DKDLoss(nn.Module):
     """Decoupled distillation: the true class against the rest, and the rest among themselves, each with its weight.
@@ -85,11 +87,11 @@ class DKDLoss(nn.Module):
 
     def _rows(self, s: Tensor, t: Tensor, y: Tensor) -> Tensor:
         s, t, y = s / self.temperature, t / self.temperature, y.unsqueeze(1)
-        rest = torch.arange(s.shape[1] - 1, device=s.device).reshape(1, -1, 1)
-        rest = rest + (rest >= y)
-        s_rest, t_rest = s.gather(1, rest), t.gather(1, rest)
-        a_s, a_t = ((x.gather(1, y) - r.logsumexp(1, True)).squeeze(1) for x, r in ((s, s_rest), (t, t_rest)))
+        z_s, z_t = s.gather(1, y), t.gather(1, y)
+        log_s, log_t = s.scatter(1, y, _ABSENT), t.scatter(1, y, _ABSENT)  # the classes but the true one
+        sum_s, sum_t = log_s.logsumexp(1, True), log_t.logsumexp(1, True)
+        log_s, log_t = log_s - sum_s, log_t - sum_t
+        a_s, a_t = z_s - sum_s, z_t - sum_t
         true = F.logsigmoid(a_t) - F.logsigmoid(a_s) + torch.sigmoid(-a_t) * (a_s - a_t)
-        log_s, log_t = s_rest.log_softmax(1), t_rest.log_softmax(1)
         others = (log_t.exp() * (log_t - log_s)).sum(1)
-        return self.temperature**2 * (self.alpha * true + self.beta * others)
+        return self.temperature**2 * (self.alpha * true.squeeze(1) + self.beta * others)

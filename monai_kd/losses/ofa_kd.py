@@ -72,5 +72,5 @@ class OFAKDLoss(nn.Module):
     def _rows(self, s: Tensor, t: Tensor, y: Tensor) -> Tensor:
         y, p = y.unsqueeze(1), t.softmax(1)
         true = p.gather(1, y)
-        weight = (p**self.gamma).scatter(1, y, (true + 1) ** self.gamma - 1)
-        return -(weight * s.log_softmax(1)).sum(1)
+        weight = p.pow(self.gamma).scatter(1, y, (true + 1) ** self.gamma - 1)
+        return weight.sum(1) * s.logsumexp(1) - (weight * s).sum(1)
