@@ -22,6 +22,7 @@ def sum_in_chunks(
     places: bool = False,
     entries: int | None = None,
     shared: Sequence[Tensor] = (),
+    double: bool = True,
 ) -> Tensor:
     """Sum what `values` gives for samples, or samples and places, computed in float64, the gradient along with it.
 
@@ -37,6 +38,7 @@ def sum_in_chunks(
         places: cut along the last axis, too.
         entries: of the first input in one chunk.
         shared: what all places of a sample have in common and gets a gradient, too; cut along the first axis alone.
+        double: False where a formula loses no digits in the precision of its inputs; the sum is one of float64 still.
 
     Example::
 
@@ -46,10 +48,15 @@ def sum_in_chunks(
         tensor(6.)
     """
     tensors = (*inputs, *(x.detach() for x in others), *shared)
+    values = partial(_called, values, double)
     first = inputs[0]
     if first.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return values(*map(exact, tensors)).sum().to(first.dtype)
+        return values(*tensors).sum().to(first.dtype)
     return _Sum.apply(values, len(shared), places, entries or _CHUNK, *tensors)
+
+
+def _called(values: Callable[..., Tensor], double: bool, *tensors: Tensor) -> Tensor:
+    return values(*map(exact, tensors)) if double else values(*tensors)
 
 
 def exact(x: Tensor) -> Tensor:
@@ -82,7 +89,7 @@ def _run(
     ]
     for i, j in _cuts(tensors[0], places, entries):
         at = [(i,) if j is None or k >= cut else (i, ..., j) for k in range(len(tensors))]
-        parts = [exact(x.detach()[here]) for x, here in zip(tensors, at, strict=True)]
+        parts = [x.detach()[here] for x, here in zip(tensors, at, strict=True)]
         leaves = [part.requires_grad_() for part, w in zip(parts, wanted, strict=True) if w]
         with torch.set_grad_enabled(bool(leaves)):
             value = values(*parts).sum()
@@ -117,9 +124,7 @@ class _Sum(torch.autograd.Function):
         if torch.is_grad_enabled():  # a second derivative is wanted
             asked = [x for x, w in zip(tensors, ctx.wanted, strict=True) if w]
             made = iter(
-                torch.autograd.grad(
-                    values(*map(exact, tensors)).sum().to(grads[0].dtype), asked, grads[0], create_graph=True
-                )
+                torch.autograd.grad(values(*tensors).sum().to(grads[0].dtype), asked, grads[0], create_graph=True)
             )
             return (*none, *(next(made) if w else None for w in ctx.wanted))
         gradients, ctx.gradients = ctx.gradients, None  # handed on, so that they may be scaled in their place

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_features
+from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision, pool_to
 
 __all__ = ["HCLLoss"]
@@ -50,16 +49,26 @@ class HCLLoss(nn.Module):
         """
         check_batch(input, target, where="HCLLoss", spatial=True)
         check_features(input, target, where="HCLLoss")
-        difference = input - target.detach()  # averaging and subtracting commute
-        total, weight, weights, size = _mean_square(difference), 1.0, 1.0, tuple(input.shape[2:])
+        n, c, *space = input.shape
+        s, t = (x.reshape(n * c, 1, *space) for x in (input, target))
+        return sum_in_chunks(self._rows, [s], [t], double=False) / max(n * c, 1)
+
+    def _rows(self, s: Tensor, t: Tensor) -> Tensor:
+        pooled = s - t  # averaging and subtracting commute
+        total, weight, weights, size = _mean_square(pooled), 1.0, 1.0, tuple(s.shape[2:])
+        whole = pooled
         for level in self.levels:
-            smaller = tuple(min(level, edge) for edge in size)
+            smaller = tuple(min(level, edge) for edge in s.shape[2:])
             if smaller != size:
-                weight, size = weight / 2, smaller
-                total = total + weight * _mean_square(pool_to(difference, size))
+                nested = all(
+                    edge % a == 0 and a % b == 0 for edge, a, b in zip(s.shape[2:], size, smaller, strict=True)
+                )
+                pooled, weight, size = pool_to(pooled if nested else whole, smaller), weight / 2, smaller
+                total = total + weight * _mean_square(pooled)
                 weights += weight
         return total / weights
 
 
 def _mean_square(x: Tensor) -> Tensor:
-    return x.square().sum() / max(math.prod(x.shape), 1)
+    """One number a row."""
+    return x.square().flatten(1).mean(1)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features
+from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision
 from monai_kd.utils import ShapeMismatchError
 
@@ -59,6 +60,11 @@ class OFDLoss(nn.Module):
                 fix="give one margin a channel",
             )
         margin = margin.detach().to(target.dtype).reshape(1, -1, *[1] * (target.ndim - 2))
-        target = target.maximum(margin)
-        counts = (input > target) | (target > 0) | input.isnan()
-        return ((input - target) * counts).square().sum() / max(input.shape[0], 1)
+        margins = margin.expand(input.shape[0], *margin.shape[1:])
+        return sum_in_chunks(_apart, [input], [target, margins], double=False) / max(input.shape[0], 1)
+
+
+def _apart(s: Tensor, t: Tensor, margin: Tensor) -> Tensor:
+    t = t.maximum(margin)
+    counts = (s > t) | (t > 0) | s.isnan()
+    return ((s - t) * counts).square()

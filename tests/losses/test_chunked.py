@@ -46,6 +46,21 @@ def test_what_places_share_gets_the_gradient_of_all(entries):
     torch.testing.assert_close((total, mine), (expected, theirs), rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("double", [True, False])
+def test_values_are_computed_in_the_precision_that_is_asked_for(double):
+    s, t, w = tensors(4, 5, dtype=torch.float32)
+    seen = set()
+
+    def noted(*parts):
+        seen.update(x.dtype for x in parts)
+        return values(*parts)
+
+    total = sum_in_chunks(noted, [s], [t, w], entries=5, double=double)
+    total.backward()
+    assert seen == {torch.float64 if double else torch.float32}
+    assert total.dtype == s.grad.dtype == torch.float32
+
+
 def test_second_derivative():
     s, t, w = tensors(2, 3, 2)
     assert torch.autograd.gradgradcheck(lambda x: sum_in_chunks(values, [x], [t, w]), s)
