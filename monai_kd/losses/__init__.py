@@ -8,6 +8,8 @@ from .attention_kd import AttentionKDLoss
 from .attention_transfer import AttentionTransferLoss
 from .binary_kd import BinaryKDLoss
 from .boundary_kd import BoundaryKDLoss
+from .box_transfer import BoxTransferLoss
+from .cam_transfer import CAMTransferLoss
 from .channel_gram import ChannelGramLoss
 from .channel_wise_kd import ChannelWiseKDLoss
 from .class_guided_contrastive import ClassGuidedContrastiveLoss
@@ -20,6 +22,7 @@ from .dist import DISTLoss
 from .dkd import DKDLoss
 from .factor_transfer import FactorTransferLoss
 from .fsp import FSPLoss
+from .gaze_transfer import GazeTransferLoss
 from .hcl import HCLLoss
 from .hint import HintLoss
 from .info_nce import InfoNCELoss

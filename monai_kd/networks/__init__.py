@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .class_activation import ClassActivation, ClassActivationTeacher, class_activation_map
 from .class_memory_bank import ClassMemoryBank
 from .connector import Connector, PooledConnector
 from .context_pooling import ContextPooling

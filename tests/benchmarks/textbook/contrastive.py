@@ -6,9 +6,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import normalize
+from torch.nn.functional import cross_entropy, normalize
 
-from monai_kd.losses import CRDLoss
+from monai_kd.losses import (
+    ClassGuidedContrastiveLoss,
+    ClassRelationLoss,
+    CRDLoss,
+    InfoNCELoss,
+    NTXentLoss,
+    SelfSupervisedSimilarityLoss,
+    VICRegLoss,
+)
 from monai_kd.networks import MemoryBank
 from tests.benchmarks.loss_case import LossCase
 
@@ -70,4 +78,67 @@ def embeddings(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return x.requires_grad_(), y.requires_grad_(), torch.randint(SAMPLES, (shape[0],))
 
 
-CASES = [LossCase("CRDLoss", "E64", Ours, crd, pairs=embeddings, time=0.10, memory=100)]
+def info_nce(input: Tensor, target: Tensor) -> Tensor:
+    g, same = normalize(input) @ normalize(target).T / 0.07, torch.arange(len(input))
+    return (cross_entropy(g, same) + cross_entropy(g.T, same)) / 2
+
+
+def nt_xent(input: Tensor, target: Tensor) -> Tensor:
+    x = normalize(torch.cat([input, target]))
+    g = (x @ x.T / 0.5).masked_fill(torch.eye(len(x), dtype=torch.bool), -torch.inf)
+    return cross_entropy(g, torch.arange(len(x)).roll(len(input)))
+
+
+def vicreg(*views: Tensor) -> Tensor:
+    a, b = views
+    total = 25 * (a - b).square().mean()
+    for z in views:
+        c = z - z.mean(0)
+        cov = c.T @ c / len(z)
+        total = total + 12.5 * (1 - (c.square().mean(0) + 1e-4).sqrt()).clamp(min=0).mean()
+        total = total + (cov.square().sum() - cov.diagonal().square().sum()) / z.shape[1] / 2
+    return total
+
+
+def self_supervised_similarity(x: Tensor, x_views: Tensor, t: Tensor, t_views: Tensor) -> Tensor:
+    s, t = (normalize(views) @ normalize(plain).T / 0.5 for plain, views in ((x, x_views), (t, t_views)))
+    return 0.25 * (t.softmax(1) * (t.log_softmax(1) - s.log_softmax(1))).sum(1).mean()
+
+
+def class_relation(x: Tensor, t: Tensor, x_centers: Tensor, t_centers: Tensor) -> Tensor:
+    s, t = x @ x_centers.T / 0.07, t @ t_centers.T / 0.07
+    return (t.softmax(1) * (t.log_softmax(1) - s.log_softmax(1))).sum(1).mean()
+
+
+def class_guided(input: Tensor, target: Tensor) -> Tensor:
+    total = input.new_zeros(())
+    for a in (input, target):
+        h = a.sigmoid()
+        total = total - h[:, :20].log().mean(1).sum() - (1 - h[:, 20:]).log().sum()
+    return total / len(input)
+
+
+def two_views(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return torch.randn(shape).requires_grad_(), torch.randn(shape).requires_grad_()
+
+
+def scores(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+    return torch.randn(shape[0], 4116).requires_grad_(), torch.randn(shape[0], 4116).requires_grad_()
+
+
+def four(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+    made = [normalize(torch.randn(shape), dim=1) for _ in range(4)]
+    return (made[0].requires_grad_(), *made[1:])
+
+
+CASES = [
+    LossCase("CRDLoss", "E64", Ours, crd, pairs=embeddings, time=0.10, memory=100),
+    LossCase("InfoNCELoss", "E256", InfoNCELoss, info_nce, pairs=two_views),
+    LossCase("NTXentLoss", "E256", NTXentLoss, nt_xent, pairs=two_views),
+    LossCase("VICRegLoss", "E256", VICRegLoss, vicreg, pairs=two_views),
+    LossCase("ClassGuidedContrastiveLoss", "E64", ClassGuidedContrastiveLoss, class_guided, pairs=scores),
+    LossCase(
+        "SelfSupervisedSimilarityLoss", "E256", SelfSupervisedSimilarityLoss, self_supervised_similarity, pairs=four
+    ),
+    LossCase("ClassRelationLoss", "E64", ClassRelationLoss, class_relation, pairs=four),
+]

@@ -12,10 +12,15 @@ from monai_kd.losses import (
     ABLoss,
     AttentionTransferLoss,
     ChannelGramLoss,
+    FactorTransferLoss,
     FSPLoss,
     HCLLoss,
+    HintLoss,
+    LayerAttentionLoss,
+    MGDLoss,
     NSTLoss,
     OFDLoss,
+    SRDLoss,
     StructuralPairwiseLoss,
     VIDLoss,
 )
@@ -83,6 +88,26 @@ def two_layers(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return maps[0].requires_grad_(), maps[1].requires_grad_(), maps[2], maps[3]
 
 
+def mgd(input: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(input, target, reduction="sum") / len(input)
+
+
+def srd(input: Tensor, target: Tensor) -> Tensor:
+    return torch.log(1e-5 + (input - target).abs().pow(4).sum())
+
+
+def factor_transfer(input: Tensor, target: Tensor) -> Tensor:
+    return F.l1_loss(F.normalize(input.flatten(1)), F.normalize(target.flatten(1)))
+
+
+def layer_attention(distance: Tensor, attention: Tensor) -> Tensor:
+    return (distance * attention).sum(2).mean()
+
+
+def nine_pairs(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    return torch.rand(shape[0], 3, 3).requires_grad_(), torch.rand(shape[0], 3, 3).softmax(2).requires_grad_()
+
+
 CASES = [
     LossCase("AttentionTransferLoss", "M", AttentionTransferLoss, attention_transfer, memory=5),
     LossCase("AttentionTransferLoss", "V", AttentionTransferLoss, attention_transfer, memory=5),
@@ -99,4 +124,13 @@ CASES = [
     LossCase("ABLoss", "M", ABLoss, ab),
     LossCase("HCLLoss", "M", HCLLoss, hcl, time=1.0),
     LossCase("HCLLoss", "V", HCLLoss, hcl, time=1.0),
+    LossCase("HintLoss", "M", HintLoss, F.mse_loss),
+    LossCase("HintLoss", "V", HintLoss, F.mse_loss),
+    LossCase("MGDLoss", "M", MGDLoss, mgd),
+    LossCase("MGDLoss", "V", MGDLoss, mgd),
+    LossCase("SRDLoss", "E256", SRDLoss, srd),
+    LossCase("SRDLoss", "M", SRDLoss, srd),
+    LossCase("FactorTransferLoss", "M", FactorTransferLoss, factor_transfer),
+    LossCase("FactorTransferLoss", "V", FactorTransferLoss, factor_transfer),
+    LossCase("LayerAttentionLoss", "E64", LayerAttentionLoss, layer_attention, pairs=nine_pairs),
 ]

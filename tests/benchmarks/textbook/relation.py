@@ -10,7 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_kd.losses import CorrelationCongruenceLoss, PKTLoss, RKDLoss, SimilarityPreservingLoss
+from monai_kd.losses import (
+    CorrelationCongruenceLoss,
+    LowRankLoss,
+    PKTLoss,
+    RKDLoss,
+    SampleRelationLoss,
+    SimilarityPreservingLoss,
+)
 from tests.benchmarks.loss_case import LossCase
 
 
@@ -59,6 +66,17 @@ def cckd(input: Tensor, target: Tensor, gamma: float = 0.4) -> Tensor:
     return (kernels[0] - kernels[1]).square().mean()
 
 
+def sample_relation(input: Tensor, target: Tensor) -> Tensor:
+    return len(input) * sp(input, target)
+
+
+def low_rank(input: Tensor, target: Tensor) -> Tensor:
+    a = torch.stack([F.normalize(x.flatten(1) @ x.flatten(1).T, dim=1) for x in (input, target)], 2)
+    u, s, v = torch.linalg.svd(torch.fft.fft(a.detach().permute(1, 0, 2), dim=0), full_matrices=False)
+    low = (u * (s - 0.1).clamp(min=0).unsqueeze(1)) @ v
+    return (a - torch.fft.ifft(low, dim=0).real.permute(1, 0, 2)).square().sum() / 2
+
+
 CASES = [
     LossCase("RKDLoss", "E256", lambda: RKDLoss(25, 0), rkd_distance),
     LossCase("RKDLoss", "M", lambda: RKDLoss(25, 0), rkd_distance),
@@ -69,4 +87,8 @@ CASES = [
     LossCase("PKTLoss", "E64", PKTLoss, pkt, time=1.0),
     LossCase("PKTLoss", "M", PKTLoss, pkt, time=1.0),
     LossCase("CorrelationCongruenceLoss", "M", CorrelationCongruenceLoss, cckd, time=1.0),
+    LossCase("SampleRelationLoss", "E64", SampleRelationLoss, sample_relation),
+    LossCase("SampleRelationLoss", "M", SampleRelationLoss, sample_relation),
+    LossCase("LowRankLoss", "E64", LowRankLoss, low_rank),
+    LossCase("LowRankLoss", "E256", LowRankLoss, low_rank),
 ]

@@ -11,11 +11,17 @@ from torch import Tensor
 from monai_kd.losses import (
     BinaryKDLoss,
     ChannelWiseKDLoss,
+    CurriculumKDLoss,
     DISTLoss,
     DKDLoss,
     KDLoss,
+    LogitMSELoss,
     LogitStandardizedKDLoss,
+    MarginKDLoss,
     OFAKDLoss,
+    ProbabilityMSELoss,
+    SoftTargetKDLoss,
+    SubsetKDLoss,
 )
 from tests.benchmarks.loss_case import LossCase
 
@@ -69,6 +75,35 @@ def labels(shape: tuple[int, ...]) -> dict[str, Tensor]:
     return {"label": torch.randint(shape[1], (shape[0], *shape[2:]), generator=torch.Generator().manual_seed(0))}
 
 
+def probability_mse(input: Tensor, target: Tensor) -> Tensor:
+    return F.mse_loss(input.softmax(1), target.softmax(1))
+
+
+def subset_kd(input: Tensor, target: Tensor, temperature: float = 4.0) -> Tensor:
+    return kd(input[:, [0, 2, 3]], target, temperature)
+
+
+def subset_pair(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    return torch.randn(shape).requires_grad_(), torch.randn(shape[0], 3, *shape[2:])
+
+
+def margin_kd(input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+    s, t = (x.softmax(1).gather(1, label.unsqueeze(1)) for x in (input, target))
+    return (t - s + 0.2).clamp(min=0).mean()
+
+
+def curriculum_kd(input: Tensor, target: Tensor, temperature: Tensor) -> Tensor:
+    return kd(input, target, temperature)  # type: ignore[arg-type]
+
+
+def positive(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    return torch.randn(shape).requires_grad_(), torch.randn(shape).softmax(1)
+
+
+def soft_target_kd(input: Tensor, target: Tensor) -> Tensor:
+    return F.kl_div(input.log_softmax(1), target, reduction="none").sum(1).mean()
+
+
 CASES = [
     LossCase("KDLoss", "L", KDLoss, kd),
     LossCase("KDLoss", "V", KDLoss, kd, time=0.30, memory=10),
@@ -80,4 +115,15 @@ CASES = [
     LossCase("LogitStandardizedKDLoss", "V", LogitStandardizedKDLoss, lskd),
     LossCase("DISTLoss", "L", DISTLoss, dist),
     LossCase("OFAKDLoss", "L", OFAKDLoss, ofa, labels),
+    LossCase("LogitMSELoss", "L", LogitMSELoss, F.mse_loss),
+    LossCase("LogitMSELoss", "V", LogitMSELoss, F.mse_loss),
+    LossCase("ProbabilityMSELoss", "L", ProbabilityMSELoss, probability_mse),
+    LossCase("ProbabilityMSELoss", "V", ProbabilityMSELoss, probability_mse),
+    LossCase("SoftTargetKDLoss", "L", SoftTargetKDLoss, soft_target_kd, pairs=positive),
+    LossCase("SoftTargetKDLoss", "V", SoftTargetKDLoss, soft_target_kd, pairs=positive),
+    LossCase("SubsetKDLoss", "L", lambda: SubsetKDLoss([0, 2, 3]), subset_kd, pairs=subset_pair),
+    LossCase("MarginKDLoss", "L", MarginKDLoss, margin_kd, labels),
+    LossCase("MarginKDLoss", "V", MarginKDLoss, margin_kd, labels),
+    LossCase("CurriculumKDLoss", "L", CurriculumKDLoss, curriculum_kd, lambda _: {"temperature": torch.tensor(3.0)}),
+    LossCase("CurriculumKDLoss", "V", CurriculumKDLoss, curriculum_kd, lambda _: {"temperature": torch.tensor(3.0)}),
 ]
