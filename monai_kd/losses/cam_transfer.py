@@ -6,8 +6,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.chunked import sum_in_chunks
-from monai_kd.losses.functional import full_precision, pool_to, unit_difference
+from monai_kd.losses.functional import full_precision, pool_to
+from monai_kd.losses.unit_scales import unit_apart_total
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["CAMTransferLoss"]
@@ -22,7 +22,7 @@ class CAMTransferLoss(nn.Module):
     over the S places of the maps of K classes, as `AttentionTransferLoss` compares where a whole layer looks. Where the
     maps differ in size each is brought to the smaller of the two, axis by axis. The maps come from passes,
     `ClassActivation` for the student, whose map is a derivative of its answer (the backward then is a second one), and
-    `ClassActivationTeacher`. In float64. Time O(N K S); of memory the gradient alone.
+    `ClassActivationTeacher`. Time O(N K S); of memory the gradient alone.
 
     The form is ours: class activation maps (Selvaraju et al., Grad-CAM, ICCV 2017, arXiv 1610.02391) compared as
     attention is (Zagoruyko & Komodakis, ICLR 2017, arXiv 1612.03928).
@@ -58,8 +58,4 @@ class CAMTransferLoss(nn.Module):
             )
         size = [min(s, t) for s, t in zip(input.shape[2:], target.shape[2:], strict=True)]
         s, t = (pool_to(x, size).flatten(2).flatten(0, 1) for x in (input, target.detach()))
-        return sum_in_chunks(_apart, [s], [t]) / max(s.numel(), 1)
-
-
-def _apart(s: Tensor, t: Tensor) -> Tensor:
-    return unit_difference(s, t).square().sum(1)
+        return unit_apart_total(s, t) / max(s.numel(), 1)

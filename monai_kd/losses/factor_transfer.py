@@ -6,8 +6,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features, check_positive
-from monai_kd.losses.chunked import sum_in_chunks
-from monai_kd.losses.functional import full_precision, unit_difference
+from monai_kd.losses.functional import full_precision
+from monai_kd.losses.unit_scales import unit_apart_total
 
 __all__ = ["FactorTransferLoss"]
 
@@ -19,7 +19,7 @@ class FactorTransferLoss(nn.Module):
         \\frac{f^s_n}{\\|f^s_n\\|_2} - \\frac{f^t_n}{\\|f^t_n\\|_2} \\Bigr\\|_p^p
 
     with the D entries of a sample's factors in a row, those of the teacher from a `Paraphraser`, those of the student
-    from a `Translator`. In float64. Time O(N D); of memory the gradient alone.
+    from a `Translator`. Time O(N D); of memory the gradient alone.
 
     Args:
         p: 1 (the authors' choice) or 2, or any power not below 1.
@@ -57,9 +57,4 @@ class FactorTransferLoss(nn.Module):
             ShapeMismatchError: the shapes differ.
         """
         check_features(input, target, where="FactorTransferLoss")
-        total = sum_in_chunks(self._apart, [input.flatten(1)], [target.flatten(1)])
-        return total / max(input.numel(), 1)
-
-    def _apart(self, s: Tensor, t: Tensor) -> Tensor:
-        difference = unit_difference(s, t)
-        return (difference.abs() if self.p == 1 else difference.abs().pow(self.p)).sum(1)
+        return unit_apart_total(input.flatten(1), target.flatten(1), self.p) / max(input.numel(), 1)

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from monai_kd.losses.chunked import exact
 from monai_kd.losses.relations import inner_squares, unit
+from monai_kd.losses.unit_scales import UnitScales, columns
 
 __all__ = ["pattern_total"]
 
@@ -43,48 +43,15 @@ def _plain(x: Tensor, t: Tensor, dim: int) -> Tensor:
     return (inner_squares(s, s) + inner_squares(t, t) - 2 * inner_squares(s, t)).sum().to(x.dtype)
 
 
-class _Scales(NamedTuple):
-    """What a sample's rows or columns are multiplied with: S = a x, T = b t, S - T = a (x - k t) - g t."""
-
-    a: Tensor
-    b: Tensor
-    k: Tensor
-    g: Tensor
-
-    def at(self, j: slice) -> _Scales:
-        return self if self.a.shape[1] == 1 else _Scales(*(z[:, j] for z in self))
-
-    def apart(self, x: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        """D and T."""
-        return torch.addcmul((x - self.k * t).mul_(self.a), self.g, t, value=-1), self.b * t
-
-
-def _scales(x: Tensor, t: Tensor, dim: int, step: int) -> _Scales:
-    """Those of a sample [C, S]. Near the teacher the lengths' difference is found without cancellation."""
-    parts = [
-        [exact(z.sum(dim - 1, keepdim=True)) for z in (p * p, q * q, (p - q) * (p + q), (p - q).square())]
-        for p, q in ((x[:, j], t[:, j]) for j in _columns(x, step))
-    ]
-    xx, tt, longer, dd = (torch.stack(z).sum(0) if dim == 2 else torch.cat(z, dim=1) for z in zip(*parts, strict=True))
-    a, b = (z.masked_fill(z == 0, torch.inf).rsqrt() for z in (xx, tt))
-    near = dd <= tt / 4
-    g = torch.where(near & (xx > 0), longer / (xx.sqrt() + tt.sqrt()).clamp(min=1e-300) * a * b, b - near * a)
-    return _Scales(*(z.to(x.dtype) for z in (a, b, near, g)))
-
-
-def _columns(x: Tensor, step: int) -> Iterator[slice]:
-    return (slice(j, j + step) for j in range(0, x.shape[1], step))
-
-
 class _PatternTotal(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, input: Tensor, target: Tensor, dim: int) -> Tensor:
         step = max(1, _CHUNK // max(input.shape[1], 1))
         total, ctx.samples, ctx.dim, ctx.step = exact(input.new_zeros(())), [], dim, step
         for x, t in zip(input, target, strict=True):
-            scales = _scales(x, t, dim, step)
+            scales = UnitScales.of(x, t, dim, step)
             dd, dt, tt = exact(x.new_zeros(3, len(x), len(x)))
-            for j in _columns(x, step):
+            for j in columns(x, step):
                 d, u = scales.at(j).apart(x[:, j], t[:, j])
                 dd += exact(d @ d.T)
                 dt += exact(d @ u.T)
@@ -106,7 +73,7 @@ class _PatternTotal(torch.autograd.Function):
             return torch.autograd.grad(plain, input, grads[0], create_graph=True)[0], None, None
         gradient = torch.empty_like(input, memory_format=torch.contiguous_format)
         for x, t, out, (scales, of_t, of_d, along) in zip(input, target, gradient, ctx.samples, strict=True):
-            for j in _columns(x, ctx.step):
+            for j in columns(x, ctx.step):
                 here = scales.at(j)
                 d, u = here.apart(x[:, j], t[:, j])
                 g = torch.addmm(of_t @ u, of_d, d)
