@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["cuts", "exact", "sum_in_chunks"]
+__all__ = ["exact", "sum_in_chunks"]
 
 _CHUNK = 2**18  # entries: a few float64 copies of so many stay in a processor's cache
 
@@ -64,14 +64,7 @@ def exact(x: Tensor) -> Tensor:
     return x.double() if x.is_floating_point() and x.device.type != "mps" else x
 
 
-def cuts(first: Tensor, places: bool, entries: int) -> Iterator[tuple[slice, slice | None]]:
-    """Slices of the first axis, and of the last, of about so many entries; None for all places.
-
-    Args:
-        first: what is cut.
-        places: along the last axis, too.
-        entries: in one chunk.
-    """
+def _cuts(first: Tensor, places: bool, entries: int) -> Iterator[tuple[slice, slice | None]]:
     size = max(first[:1].numel(), 1)
     samples, last = max(1, entries // size), first.shape[-1]
     width = last if samples > 1 or not places else max(1, entries * last // size)
@@ -94,7 +87,7 @@ def _run(
         None if not w else torch.zeros_like(x) if k >= cut else torch.empty(x.shape, dtype=x.dtype)
         for k, (x, w) in enumerate(zip(tensors, wanted, strict=True))
     ]
-    for i, j in cuts(tensors[0], places, entries):
+    for i, j in _cuts(tensors[0], places, entries):
         at = [(i,) if j is None or k >= cut else (i, ..., j) for k in range(len(tensors))]
         parts = [x.detach()[here] for x, here in zip(tensors, at, strict=True)]
         leaves = [part.requires_grad_() for part, w in zip(parts, wanted, strict=True) if w]

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.flows import flow_total
 from monai_kd.losses.functional import full_precision, pool_to
+from monai_kd.losses.grams import cross_grams
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["FSPLoss"]
+
+_CHUNK = 2**18  # entries of the matrices at a time
 
 
 class FSPLoss(nn.Module):
@@ -19,8 +22,7 @@ class FSPLoss(nn.Module):
     .. math:: L = \\frac{1}{N C_1 C_2} \\sum_n \\| G^s_n - G^t_n \\|_F^2, \\qquad G = \\frac{1}{S} F_1 F_2^T
 
     with F_1 and F_2 the maps of two layers, each over the S places of the smaller of the two (the larger is averaged
-    over blocks). Products in the features' own precision; where the teacher's maps are of the same size, no digit is
-    lost near it. Time O(N C_1 C_2 S); of memory the gradients and one [N, C_1, C_2].
+    over blocks). Time O(N C_1 C_2 S); of memory the gradients alone.
 
     Yim et al., A gift from knowledge distillation: fast optimization, network minimization and transfer learning,
     CVPR 2017.
@@ -59,9 +61,20 @@ class FSPLoss(nn.Module):
                     fix="tap layers with the same number of channels, or put a `Connector`",
                 )
         check_batch(input, input_later, where="FSPLoss, the two layers", spatial=True)
-        pairs = [x for a, b in ((input, input_later), (target, target_later)) for x in _same_size(a, b)]
-        count = input.shape[0] * input.shape[1] * input_later.shape[1]
-        return (flow_total(*pairs) / max(count, 1)).to(input.dtype)
+        pairs = [
+            x for a, b in ((input, input_later), (target.detach(), target_later.detach())) for x in _same_size(a, b)
+        ]
+        count = input.shape[1] * input_later.shape[1]
+        step = max(1, _CHUNK // max(count, 1))
+        whole = torch.compiler.is_compiling() or step >= input.shape[0]
+        parts = [pairs] if whole else zip(*(x.split(step) for x in pairs), strict=True)
+        total = torch.stack([_apart(*part) for part in parts]).sum()
+        return (total / max(input.shape[0] * count, 1)).to(input.dtype)
+
+
+def _apart(early: Tensor, later: Tensor, target: Tensor, target_later: Tensor) -> Tensor:
+    flow, wanted = cross_grams(early, later, target, target_later)
+    return (flow / early.shape[2] - wanted / target.shape[2]).square().sum()
 
 
 def _same_size(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

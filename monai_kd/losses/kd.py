@@ -67,6 +67,5 @@ class KDLoss(nn.Module):
         input, target = keep_selected(mask, input, target.detach())
         if self.reduction == "none":
             return reduce_rows(self.temperature**2 * softmax_kl(input, target, self.temperature), "none", mask)
-        scale, plain = scale_of(input, self.reduction, mask)
-        total = total_softmax_kl(input, target, self.temperature, mask, self.temperature**2 * scale)
-        return total if plain else reduce_total(total, input, self.reduction, mask)
+        total = self.temperature**2 * total_softmax_kl(input, target, self.temperature, mask)
+        return reduce_total(total, input, self.reduction, mask)

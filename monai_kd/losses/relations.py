@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from monai_kd.losses.chunked import exact
-from monai_kd.losses.geometry import angle_total, distances
 
 __all__ = [
     "angle_total",
@@ -20,6 +19,9 @@ __all__ = [
     "pooled",
     "unit",
 ]
+
+_CHUNK = 2**17
+_SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
 
 def pooled(features: Tensor) -> Tensor:
@@ -91,6 +93,16 @@ def pairwise_distance(x: Tensor) -> Tensor:
     return torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
 
 
+def distances(gram: Tensor) -> Tensor:
+    """`pairwise_distance` from the Gram matrix of centred rows, in float64.
+
+    Args:
+        gram: [N, N].
+    """
+    square, same = _squared_distance(gram)
+    return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
+
+
 def inner_squares(a: Tensor, b: Tensor) -> Tensor:
     """The sum of squares of A B^T, by the smaller product: [m].
 
@@ -101,3 +113,88 @@ def inner_squares(a: Tensor, b: Tensor) -> Tensor:
     if min(a.shape[1], b.shape[1]) <= a.shape[2]:
         return (a @ b.mT).square().sum((1, 2))
     return ((a.mT @ a) * (b.mT @ b)).sum((1, 2))
+
+
+def angle_total(input: Tensor, target: Tensor) -> Tensor:
+    """Sum of the Huber losses of the cosines of all angles (i, j, k), from the Gram matrices of centred rows.
+
+    .. math:: \\sum_{ijk} H(a^s_{ijk} - a^t_{ijk}), \\qquad
+        a_{ijk} = \\frac{\\langle x_i - x_j, x_k - x_j \\rangle}{|x_i - x_j| |x_k - x_j|}
+        = \\frac{G_{ik} - G_{ij} - G_{jk} + G_{jj}}{|x_i - x_j| |x_k - x_j|}
+
+    An angle at which two samples coincide counts as cosine 0. The vectors [N, N, D] are never built and of [N, N, N]
+    only a slice at a time.
+
+    Args:
+        input: Gram matrix of the student, [N, N], float64.
+        target: of the teacher; a constant.
+    """
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return _huber(_angles(input, slice(None)) - _angles(target, slice(None))).sum()
+    return _AngleTotal.apply(input, target.detach())
+
+
+def _squared_distance(g: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared distances, and where two samples are the same, up to rounding."""
+    square = g.diagonal().unsqueeze(1) + g.diagonal() - 2 * g
+    return square, square <= 1e-12 * g.diagonal().mean()
+
+
+def _inverse_distance(g: Tensor) -> Tensor:
+    square, same = _squared_distance(g)
+    return square.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
+
+
+def _angles(g: Tensor, j: slice) -> Tensor:
+    """Cosines of the angles at the samples `j`, [len(j), N, N]."""
+    r = _inverse_distance(g)[j]
+    at, corner = g[j], g.diagonal()[j, None, None]
+    return (g - at.unsqueeze(1) - at.unsqueeze(2) + corner) * r.unsqueeze(1) * r.unsqueeze(2)
+
+
+def _huber(x: Tensor) -> Tensor:
+    return torch.nn.functional.smooth_l1_loss(x, torch.zeros_like(x), reduction="none")
+
+
+class _AngleTotal(torch.autograd.Function):
+    """The gradient made in the forward, in closed form; a second derivative takes the plain way."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, target: Tensor) -> Tensor:
+        n = len(input)
+        r_s, r_t = _inverse_distance(input), _inverse_distance(target)
+        dtype = torch.float64 if n**3 <= _SMALL else torch.float32
+        s, t, w_s, w_t = (x.to(dtype) for x in (input, target, r_s, r_t))
+        total, gradient = input.new_zeros(()), torch.zeros_like(input)
+        step = max(1, _CHUNK // max(n * n, 1))
+        for k in range(0, n, step):
+            j = slice(k, k + step)
+            a, b = (
+                (g - g[j].unsqueeze(1))
+                .sub_(g[j].unsqueeze(2))
+                .add_(g.diagonal()[j, None, None])
+                .mul_(r[j].unsqueeze(1))
+                .mul_(r[j].unsqueeze(2))
+                for g, r in ((s, w_s), (t, w_t))
+            )
+            difference = b.neg_().add_(a)
+            slope = difference.clamp(-1, 1)
+            total += (slope * (difference - slope / 2)).sum(dtype=torch.float64)  # H(x) = x^2 / 2, or |x| - 1 / 2
+            turned = a.mul_(slope).sum(2, dtype=torch.float64)  # by the lengths
+            slope.mul_(w_s[j].unsqueeze(1)).mul_(w_s[j].unsqueeze(2))
+            rows = slope.sum(2, dtype=torch.float64)
+            gradient += slope.sum(0, dtype=torch.float64)
+            by_square = turned * r_s[j].square()
+            gradient[j] += 2 * (by_square - rows)
+            gradient.diagonal()[j] += rows.sum(1) - by_square.sum(1)
+            gradient.diagonal().sub_(by_square.sum(0))
+        ctx.save_for_backward(input, target, gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        input, target, gradient = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            plain = _huber(_angles(input, slice(None)) - _angles(target, slice(None))).sum()
+            return torch.autograd.grad(plain, input, grads[0], create_graph=True)[0], None
+        return gradient * grads[0], None

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.geometry import angle_total, distance_total
 from monai_kd.losses.grams import grams
-from monai_kd.losses.relations import pooled
+from monai_kd.losses.relations import angle_total, distances, pooled
 from monai_kd.utils import ConfigError
 
 __all__ = ["RKDLoss"]
@@ -71,7 +71,7 @@ class RKDLoss(nn.Module):
         s, t = grams(*(_centred(pooled(x)) for x in (input, target)))
         total = s.sum() * 0
         if self.distance_weight:
-            total = total + self.distance_weight * distance_total(s, t) / n**2
+            total = total + self.distance_weight * _distances(s, t) / n**2
         if self.angle_weight:
             total = total + self.angle_weight * angle_total(s, t) / n**3
         return total.to(input.dtype)
@@ -79,3 +79,9 @@ class RKDLoss(nn.Module):
 
 def _centred(x: Tensor) -> Tensor:
     return x - x.mean(0)
+
+
+def _distances(s: Tensor, t: Tensor) -> Tensor:
+    d_s, d_t = (distances(x) for x in (s, t))
+    d_s, d_t = (d / (d.sum() / (d > 0).sum().clamp(min=1)).clamp(min=1e-30) for d in (d_s, d_t))
+    return F.smooth_l1_loss(d_s, d_t, reduction="sum")
