@@ -33,7 +33,7 @@ def test_our_error_is_one_line(capsys):
     assert main(["show", "fitnet"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: no recipe 'fitnet'. did you mean 'fitnets'?")
+    assert err.startswith("error: no recipe 'fitnet'. did you mean 'fitnets'")
     assert len(err.splitlines()) == 1
 
 
