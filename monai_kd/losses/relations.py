@@ -130,7 +130,7 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
         target: of the teacher; a constant.
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return _huber(_angles(input, slice(None)) - _angles(target, slice(None))).sum()
+        return _huber(_angles(input) - _angles(target)).sum()
     return _AngleTotal.apply(input, target.detach())
 
 
@@ -145,11 +145,10 @@ def _inverse_distance(g: Tensor) -> Tensor:
     return square.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
 
 
-def _angles(g: Tensor, j: slice) -> Tensor:
-    """Cosines of the angles at the samples `j`, [len(j), N, N]."""
-    r = _inverse_distance(g)[j]
-    at, corner = g[j], g.diagonal()[j, None, None]
-    return (g - at.unsqueeze(1) - at.unsqueeze(2) + corner) * r.unsqueeze(1) * r.unsqueeze(2)
+def _angles(g: Tensor) -> Tensor:
+    """Cosines of the angles at every sample j, [N, N, N] as (j, i, k)."""
+    r, corner = _inverse_distance(g), g.diagonal().unsqueeze(1).unsqueeze(2)
+    return (g - g.unsqueeze(1) - g.unsqueeze(2) + corner) * r.unsqueeze(1) * r.unsqueeze(2)
 
 
 def _huber(x: Tensor) -> Tensor:
@@ -195,6 +194,6 @@ class _AngleTotal(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         input, target, gradient = ctx.saved_tensors
         if torch.is_grad_enabled():
-            plain = _huber(_angles(input, slice(None)) - _angles(target, slice(None))).sum()
+            plain = _huber(_angles(input) - _angles(target)).sum()
             return torch.autograd.grad(plain, input, grads[0], create_graph=True)[0], None
         return gradient * grads[0], None
