@@ -99,7 +99,8 @@ def distances(gram: Tensor) -> Tensor:
     Args:
         gram: [N, N].
     """
-    square, same = _squared_distance(gram)
+    square = gram.diagonal().unsqueeze(1) + gram.diagonal() - 2 * gram
+    same = square <= 1e-12 * gram.diagonal().mean()  # up to rounding
     return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
 
 
@@ -134,15 +135,9 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
     return _AngleTotal.apply(input, target.detach())
 
 
-def _squared_distance(g: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared distances, and where two samples are the same, up to rounding."""
-    square = g.diagonal().unsqueeze(1) + g.diagonal() - 2 * g
-    return square, square <= 1e-12 * g.diagonal().mean()
-
-
 def _inverse_distance(g: Tensor) -> Tensor:
-    square, same = _squared_distance(g)
-    return square.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
+    d = distances(g)
+    return d.masked_fill(d == 0, torch.inf).reciprocal()
 
 
 def _angles(g: Tensor) -> Tensor:
