@@ -38,8 +38,8 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
 
     Raises:
         ConfigError: `out` holds something; what is laid over the bundle is no recipe, or one that publishes another
-            network than the plain student; `inference` names other classes
-            than MONAI's and torch's, or would build another network than `train`; a file has no equal in JSON.
+            network than the plain student; `inference` names other classes than MONAI's and torch's, or would build
+            another network than `train`; a file has no equal in JSON.
     """
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_features
@@ -51,16 +52,15 @@ class ChannelGramLoss(nn.Module):
         check_batch(input, target, where="ChannelGramLoss", spatial=True)
         check_features(input, target, where="ChannelGramLoss")
         n, c = input.shape[:2]
-        size = input.flatten(2).shape[2]
         s, t = input.flatten(2), target.flatten(2)
-        total = sum_in_chunks(_apart, [s], [t]) if c > size else _change(*grams(s, t)).to(s.dtype)
+        size = s.shape[2]
+        if c > size:
+            total = sum_in_chunks(_apart, [s], [t])
+        else:
+            total = torch.sub(*grams(s, t)).square().sum().to(s.dtype)
         square = total / max(n * c**2 * (c * size) ** 2, 1)
         same = square <= 0  # below 0 by rounding alone
         return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
-
-
-def _change(s: Tensor, t: Tensor) -> Tensor:
-    return (s - t).square().sum()
 
 
 def _apart(s: Tensor, t: Tensor) -> Tensor:

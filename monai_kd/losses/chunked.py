@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["exact", "sum_in_chunks"]
+__all__ = ["exact", "is_transformed", "sum_in_chunks"]
 
 _CHUNK = 2**18  # entries: a few float64 copies of so many stay in a processor's cache
 
@@ -50,13 +50,18 @@ def sum_in_chunks(
     tensors = (*inputs, *(x.detach() for x in others), *shared)
     values = partial(_called, values, double)
     first = inputs[0]
-    if first.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if first.device.type != "cpu" or is_transformed():
         return values(*tensors).sum().to(first.dtype)
     return _Sum.apply(values, len(shared), places, entries or _CHUNK, *tensors)
 
 
 def _called(values: Callable[..., Tensor], double: bool, *tensors: Tensor) -> Tensor:
     return values(*map(exact, tensors)) if double else values(*tensors)
+
+
+def is_transformed() -> bool:
+    """Whether `torch.compile` or `torch.func` follows what is done, which must then be torch's own operations."""
+    return torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
 
 
 def exact(x: Tensor) -> Tensor:

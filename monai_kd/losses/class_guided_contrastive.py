@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_kd.losses.crd import contrast
 from monai_kd.losses.functional import full_precision
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
@@ -65,6 +65,4 @@ class ClassGuidedContrastiveLoss(nn.Module):
                 where="ClassGuidedContrastiveLoss",
                 fix="both must be logits [N, P + K], as a `ClassMemoryBank` of as many positives gives them",
             )
-        p = self.positives
-        s, t = (F.softplus(-a[:, :p]).sum() / p + F.softplus(a[:, p:]).sum() for a in (input, target))
-        return (s + t) / max(input.shape[0], 1)
+        return (contrast(input, self.positives) + contrast(target, self.positives)) / max(input.shape[0], 1)

@@ -9,7 +9,17 @@ from torch import Tensor, nn
 from monai_kd.losses.functional import full_precision
 from monai_kd.utils import ShapeMismatchError
 
-__all__ = ["CRDLoss"]
+__all__ = ["CRDLoss", "contrast"]
+
+
+def contrast(logits: Tensor, positives: int = 1) -> Tensor:
+    """What it costs to tell positives, which are averaged, from negatives, summed over samples.
+
+    Args:
+        logits: [N, P + K], the positives first.
+        positives: P.
+    """
+    return F.softplus(-logits[:, :positives]).sum() / positives + F.softplus(logits[:, positives:]).sum()
 
 
 class CRDLoss(nn.Module):
@@ -53,5 +63,4 @@ class CRDLoss(nn.Module):
                 where="CRDLoss",
                 fix="both must be logits [N, 1 + K], as a `MemoryBank` gives them",
             )
-        s, t = (F.softplus(-a[:, :1]).sum() + F.softplus(a[:, 1:]).sum() for a in (input, target))
-        return (s + t) / max(input.shape[0], 1)
+        return (contrast(input) + contrast(target)) / max(input.shape[0], 1)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_kd.losses.chunked import exact
+from monai_kd.losses.chunked import exact, is_transformed
+from monai_kd.losses.functional import absolute_power
 
 __all__ = ["exact_attention_map"]
 
@@ -27,13 +28,9 @@ def exact_attention_map(features: Tensor, p: float = 2.0) -> Tensor:
         [N, S] with the places in a row.
     """
     features = features.flatten(2)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return _powers(exact(features), p).mean(1)
+    if is_transformed():
+        return absolute_power(exact(features), p).mean(1)
     return _Map.apply(features, p)
-
-
-def _powers(x: Tensor, p: float) -> Tensor:
-    return x.square() if p == 2 else x.abs().pow(p)
 
 
 def _cuts(shape: torch.Size) -> Iterator[tuple[slice, slice]]:
@@ -52,14 +49,14 @@ class _Map(torch.autograd.Function):
         ctx.p = p
         places = exact(features.new_empty((features.shape[0], features.shape[2])))
         for i, j in _cuts(features.shape):
-            places[i, j] = _powers(exact(features[i, :, j]), p).mean(1)
+            places[i, j] = absolute_power(exact(features[i, :, j]), p).mean(1)
         return places
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (features,), p = ctx.saved_tensors, ctx.p
         if torch.is_grad_enabled():  # a second derivative is wanted
-            plain = _powers(exact(features), p).mean(1)
+            plain = absolute_power(exact(features), p).mean(1)
             return torch.autograd.grad(plain, features, grads[0], create_graph=True)[0], None
         gradient = torch.empty_like(features, memory_format=torch.contiguous_format)
         slope = (grads[0] * (p / features.shape[1])).unsqueeze(1).to(features.dtype)

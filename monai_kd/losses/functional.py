@@ -15,10 +15,10 @@ from torch import Tensor
 from monai_kd.utils import to_float
 
 __all__ = [
+    "absolute_power",
     "attention_map",
     "full_precision",
     "gram",
-    "gram_change",
     "keep_selected",
     "pool_to",
     "reduce_rows",
@@ -116,23 +116,6 @@ def gram(x: Tensor) -> Tensor:
     return x @ x.T
 
 
-def gram_change(input: Tensor, target: Tensor) -> Tensor:
-    """`gram(input) - gram(target)`, without the cancellation where both have the same features.
-
-    .. math:: A A^T - B B^T = D B^T + B D^T + D D^T, \\qquad D = A - B
-
-    Args:
-        input: A, features [N, ...].
-        target: B, features [N, ...].
-    """
-    a, b = input.flatten(1), target.flatten(1)
-    if a.shape != b.shape:
-        return gram(a) - gram(b)
-    d = a - b
-    cross = d @ b.T
-    return cross + cross.T + d @ d.T
-
-
 def unit_rows(x: Tensor) -> Tensor:
     """Divide each row by its L2 norm, of whatever scale; a row of zeros stays one, with a finite gradient.
 
@@ -180,8 +163,12 @@ def attention_map(features: Tensor, p: float = 2.0) -> Tensor:
         >>> attention_map(torch.tensor([[[1.0, -2.0], [3.0, 0.0]]]))
         tensor([[5., 2.]])
     """
-    powers = features.square() if p == 2 else features.abs().pow(p)
-    return powers.mean(1)
+    return absolute_power(features, p).mean(1)
+
+
+def absolute_power(x: Tensor, p: float) -> Tensor:
+    """:math:`|x|^p`, quickly where p is 1 or 2."""
+    return x.abs() if p == 1 else x.square() if p == 2 else x.abs().pow(p)
 
 
 def pool_to(x: Tensor, size: Sequence[int]) -> Tensor:

@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_positive, check_reduction
 from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision, pool_to, reduce_rows
+from monai_kd.losses.soft_target_kd import soft_target_kl
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["GazeTransferLoss"]
@@ -70,9 +70,5 @@ class GazeTransferLoss(nn.Module):
                 fix="give one map a sample, [N, 1, *spatial]",
             )
         heat = exact(pool_to(target.detach().clamp(min=0), input.shape[2:]).flatten(1))
-        total = heat.sum(1, keepdim=True)
-        looked = total.squeeze(1) > 0
-        g = heat / total.masked_fill(total <= 0, 1)
-        log_a = (exact(input.flatten(1)) / self.temperature).log_softmax(1)
-        rows = torch.xlogy(g, g).sum(1) - (g * log_a).sum(1)
-        return reduce_rows(rows, self.reduction, looked).to(input.dtype)
+        rows = soft_target_kl(exact(input.flatten(1)), heat, self.temperature)
+        return reduce_rows(rows, self.reduction, heat.any(1)).to(input.dtype)

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from monai_kd.losses.chunked import exact
+from monai_kd.losses.chunked import exact, is_transformed
 
 __all__ = ["cosines", "cross_grams", "grams"]
 
@@ -42,7 +43,7 @@ def grams(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
                 [0., 1.]], dtype=torch.float64)
     """
     target = target.detach()
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return _grams(input, target)
     return _Grams.apply(input, target)
 
@@ -57,7 +58,7 @@ def cross_grams(input: Tensor, input_other: Tensor, target: Tensor, target_other
         target_other: other rows of the teacher, [..., M, D']; no gradient flows into either.
     """
     target, target_other = target.detach(), target_other.detach()
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return _cross_grams(input, input_other, target, target_other)
     return _CrossGrams.apply(input, input_other, target, target_other)
 
@@ -71,8 +72,7 @@ def cosines(gram: Tensor) -> Tensor:
 
 def _width(x: Tensor) -> int:
     """How many columns are taken at a time."""
-    whole = torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active()
-    return max(1, x.shape[-1] if whole else max(x.shape[-2], _CHUNK // max(math.prod(x.shape[:-1]), 1)))
+    return max(1, x.shape[-1] if is_transformed() else max(x.shape[-2], _CHUNK // max(math.prod(x.shape[:-1]), 1)))
 
 
 def _product(x: Tensor, y: Tensor) -> Tensor:
@@ -104,11 +104,13 @@ def _near(x: Tensor, x_0: Tensor) -> Tensor:
     return apart <= size / 2
 
 
-def _choose(near: Tensor, student: Any, own: Any) -> Tensor:
+def _choose(near: Tensor, student: Callable[[], Tensor], own: Callable[[], Tensor]) -> Tensor:
     """`student()` where near, `own()` elsewhere; on a CPU, where asking is cheap, one alone if that is enough."""
-    if near.device.type == "cpu" and not torch.compiler.is_compiling():
-        if not torch._C._are_functorch_transforms_active() and (near.all() or not near.any()):
-            return student() if near.numel() and near.flatten()[0] else own()
+    if near.device.type == "cpu" and not is_transformed():
+        if not near.any():
+            return own()
+        if near.all():
+            return student()
     return torch.where(near, student(), own())
 
 

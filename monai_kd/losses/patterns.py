@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_kd.losses.chunked import exact
+from monai_kd.losses.chunked import exact, is_transformed
 from monai_kd.losses.relations import inner_squares, unit
 from monai_kd.losses.unit_scales import UnitScales, columns
 
@@ -33,7 +33,7 @@ def pattern_total(input: Tensor, target: Tensor, dim: int) -> Tensor:
         target: maps of the teacher, the same shape; no gradient flows into them.
         dim: 2: rows, the channels, have length 1; 1: columns, the places.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return _plain(input, target.detach(), dim)
     return _PatternTotal.apply(input, target.detach(), dim)
 

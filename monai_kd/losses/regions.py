@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from monai_kd.losses.checks import check_batch
-from monai_kd.losses.chunked import exact
+from monai_kd.losses.chunked import exact, is_transformed
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
 
 __all__ = ["check_regions", "class_prototypes", "region_masks"]
@@ -86,7 +86,7 @@ def class_prototypes(features: Tensor, masks: Tensor) -> Tensor:
         tensor([[[2., 8.]]], dtype=torch.float64)
     """
     count = masks.sum(2, dtype=exact(masks[:0]).dtype).unsqueeze(1).clamp(min=1)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return exact(features) @ exact(masks).mT / count
     return _Totals.apply(features, masks) / count
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from monai_kd.losses.chunked import exact
+from monai_kd.losses.chunked import exact, is_transformed
 
 __all__ = [
     "angle_total",
@@ -32,7 +32,7 @@ def pooled(features: Tensor) -> Tensor:
     """
     if features.ndim == 2:
         return exact(features)
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return exact(features).flatten(2).mean(2)
     return _Mean.apply(features.flatten(2))
 
@@ -130,7 +130,7 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
         input: Gram matrix of the student, [N, N], float64.
         target: of the teacher; a constant.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return _huber(_angles(input) - _angles(target)).sum()
     return _AngleTotal.apply(input, target.detach())
 

@@ -10,7 +10,20 @@ from monai_kd.losses.checks import check_logits, check_positive, check_reduction
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.rows import compare_rows
 
-__all__ = ["SoftTargetKDLoss"]
+__all__ = ["SoftTargetKDLoss", "soft_target_kl"]
+
+
+def soft_target_kl(input: Tensor, target: Tensor, temperature: float) -> Tensor:
+    """The divergence of softmax(input / T) from probabilities, along axis 1; each row of these is divided by its sum.
+
+    Args:
+        input: logits, [N, C, ...].
+        target: probabilities, the same shape, not negative; a row of zeros gives 0.
+        temperature: T.
+    """
+    total = target.sum(1, keepdim=True)
+    p = target / torch.where(total == 0, torch.ones_like(total), total)
+    return (torch.xlogy(p, p) - p * (input / temperature).log_softmax(1)).sum(1)
 
 
 class SoftTargetKDLoss(nn.Module):
@@ -65,6 +78,4 @@ class SoftTargetKDLoss(nn.Module):
         return compare_rows(self._rows, input, target, self.reduction, mask)
 
     def _rows(self, s: Tensor, p: Tensor) -> Tensor:
-        total = p.sum(1, keepdim=True)
-        p = p / torch.where(total == 0, torch.ones_like(total), total)
-        return self.temperature**2 * (torch.xlogy(p, p) - p * (s / self.temperature).log_softmax(1)).sum(1)
+        return self.temperature**2 * soft_target_kl(s, p, self.temperature)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from monai_kd.losses.chunked import is_transformed
 from monai_kd.losses.divergence import bernoulli_kl, sigmoid_difference, softmax_difference, softmax_kl
 
 __all__ = ["total_bernoulli_kl", "total_softmax_kl"]
@@ -64,7 +65,7 @@ def _total(
     target = target.detach()
     if weight is not None:
         weight = weight.detach().to(input.dtype).reshape(input.shape[0], 1, *input.shape[2:])
-    if input.device.type != "cpu" or torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if input.device.type != "cpu" or is_transformed():
         values = rows(input, target, temperature)
         return (values if weight is None else values * weight.squeeze(1)).sum()
     return _Total.apply(input, target, weight, temperature, kernel, difference)

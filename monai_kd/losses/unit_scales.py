@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from monai_kd.losses.chunked import exact
-from monai_kd.losses.functional import unit_difference
+from monai_kd.losses.chunked import exact, is_transformed
+from monai_kd.losses.functional import absolute_power, unit_difference
 
 __all__ = ["UnitScales", "columns", "unit_apart_total"]
 
@@ -70,17 +70,13 @@ def unit_apart_total(input: Tensor, target: Tensor, p: float = 2.0) -> Tensor:
         target: rows of the teacher, the same shape; no gradient flows into them.
         p: the power, at least 1.
     """
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if is_transformed():
         return _plain(input, target.detach(), p)
     return _UnitApart.apply(input, target.detach(), p)
 
 
 def _plain(x: Tensor, t: Tensor, p: float) -> Tensor:
-    return _power(unit_difference(x, t), p).sum()
-
-
-def _power(d: Tensor, p: float) -> Tensor:
-    return d.abs() if p == 1 else d.square() if p == 2 else d.abs().pow(p)
+    return absolute_power(unit_difference(x, t), p).sum()
 
 
 def _slope(d: Tensor, p: float) -> Tensor:
@@ -106,7 +102,7 @@ class _UnitApart(torch.autograd.Function):
             along = exact(x.new_zeros(len(x), 1))  # the slope's part along each row
             for j in columns(x, step):
                 d, u = scales.apart(x[:, j], t[:, j])
-                total += exact(_power(d, p).sum())
+                total += exact(absolute_power(d, p).sum())
                 along += exact(((d + u) * _slope(d, p)).sum(1, keepdim=True))
             ctx.blocks.append((scales, along.to(x.dtype)))
         return total.to(input.dtype)

@@ -4,25 +4,18 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from monai.networks.layers import Conv, get_act_layer, get_norm_layer
-from monai.utils import InterpolateMode
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.instancenorm import _InstanceNorm
 
+from monai_kd.networks.resizing import AVERAGE_POOL, grow, shrink
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
 __all__ = ["Connector", "PooledConnector"]
-
-AVERAGE_POOL: dict[int, Callable[..., torch.Tensor]] = {
-    1: F.adaptive_avg_pool1d,
-    2: F.adaptive_avg_pool2d,
-    3: F.adaptive_avg_pool3d,
-}
-LINEAR = {1: InterpolateMode.LINEAR, 2: InterpolateMode.BILINEAR, 3: InterpolateMode.TRILINEAR}
 
 
 class Connector(nn.Module):
@@ -119,12 +112,7 @@ class Connector(nn.Module):
         if size is None:
             return self.act(self.norm(self.conv(input)))
         # resizing and a 1x1 convolution commute: shrink before it, grow after it
-        shrunk = tuple(min(old, new) for old, new in zip(input.shape[2:], size, strict=True))
-        output = input if shrunk == input.shape[2:] else AVERAGE_POOL[self.spatial_dims](input, shrunk)
-        output = self.conv(output)
-        if shrunk != size:
-            output = F.interpolate(output, size, mode=LINEAR[self.spatial_dims].value, align_corners=False)
-        return self.act(self.norm(output))
+        return self.act(self.norm(grow(self.conv(shrink(input, size)), size)))
 
     def _check(self, name: str, tensor: torch.Tensor) -> None:
         if tensor.ndim != self.spatial_dims + 2:

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from typing import Any
 
 import torch
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
+from monai_kd.networks.blocks import conv_norm_act
 from monai_kd.networks.connector import PooledConnector
 from monai_kd.networks.resizing import resize
 from monai_kd.utils import ConfigError, to_float
@@ -105,10 +105,9 @@ class LayerAttention(nn.Module):
 
 def _translation(spatial_dims: int, in_channels: int, out_channels: int) -> nn.Module:
     wide = 2 * out_channels
-    options: dict[str, Any] = {"adn_ordering": "NA", "norm": "batch", "act": "relu", "bias": False}
     return nn.Sequential(
-        Convolution(spatial_dims, in_channels, wide, kernel_size=1, **options),
-        Convolution(spatial_dims, wide, wide, kernel_size=3, **options),
+        conv_norm_act(spatial_dims, in_channels, wide, kernel_size=1),
+        conv_norm_act(spatial_dims, wide, wide),
         Convolution(spatial_dims, wide, out_channels, kernel_size=1, conv_only=True),
     )
 

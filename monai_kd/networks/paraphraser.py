@@ -6,6 +6,7 @@ from __future__ import annotations
 from monai.networks.blocks import Convolution
 from torch import Tensor, nn
 
+from monai_kd.networks.blocks import conv_norm_act
 from monai_kd.networks.resizing import resize
 from monai_kd.utils import ConfigError
 
@@ -102,13 +103,5 @@ def _factors(channels: int, rate: float) -> int:
 
 
 def _layer(spatial_dims: int, in_channels: int, out_channels: int, is_transposed: bool = False) -> nn.Module:
-    return Convolution(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        is_transposed=is_transposed,
-        adn_ordering="NA",
-        norm="batch",
-        act=("leakyrelu", {"negative_slope": 0.1}),
-        bias=False,
-    )
+    leaky = ("leakyrelu", {"negative_slope": 0.1})
+    return conv_norm_act(spatial_dims, in_channels, out_channels, act=leaky, is_transposed=is_transposed)

@@ -3,14 +3,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from monai.utils import InterpolateMode
 from torch import Tensor
 from torch.nn import functional as F
 
-from monai_kd.networks.connector import AVERAGE_POOL, LINEAR
+__all__ = ["grow", "resize", "shrink"]
 
-__all__ = ["resize"]
+AVERAGE_POOL: dict[int, Callable[..., Tensor]] = {
+    1: F.adaptive_avg_pool1d,
+    2: F.adaptive_avg_pool2d,
+    3: F.adaptive_avg_pool3d,
+}
+LINEAR = {1: InterpolateMode.LINEAR, 2: InterpolateMode.BILINEAR, 3: InterpolateMode.TRILINEAR}
 
 
 def resize(x: Tensor, size: Sequence[int]) -> Tensor:
@@ -23,8 +29,17 @@ def resize(x: Tensor, size: Sequence[int]) -> Tensor:
     Returns:
         [N, C, *size].
     """
-    axes = x.ndim - 2
-    shrunk = tuple(min(old, new) for old, new in zip(x.shape[2:], size, strict=True))
-    if shrunk != x.shape[2:]:
-        x = AVERAGE_POOL[axes](x, shrunk)
-    return x if shrunk == tuple(size) else F.interpolate(x, tuple(size), mode=LINEAR[axes].value, align_corners=False)
+    return grow(shrink(x, size), size)
+
+
+def shrink(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The axes of `resize` that become smaller."""
+    smaller = tuple(min(old, new) for old, new in zip(x.shape[2:], size, strict=True))
+    return x if smaller == x.shape[2:] else AVERAGE_POOL[x.ndim - 2](x, smaller)
+
+
+def grow(x: Tensor, size: Sequence[int]) -> Tensor:
+    """The axes of `resize` that become larger."""
+    if tuple(size) == x.shape[2:]:
+        return x
+    return F.interpolate(x, tuple(size), mode=LINEAR[x.ndim - 2].value, align_corners=False)

@@ -6,10 +6,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 
-from monai.networks.blocks import Convolution
 from monai.networks.layers import get_act_layer
 from torch import Tensor, nn
 
+from monai_kd.networks.blocks import conv_norm_act
 from monai_kd.networks.teacher import Teacher
 from monai_kd.utils import ConfigError, find_layer, unwrap
 
@@ -125,13 +125,4 @@ def _layer(spatial_dims: int, in_channels: int, out_channels: int, kernel_size: 
     if spatial_dims == 0:
         linear = nn.Linear(in_channels, out_channels, bias=False)
         return nn.Sequential(linear, nn.BatchNorm1d(out_channels), get_act_layer(act or ""))
-    return Convolution(
-        spatial_dims,
-        in_channels,
-        out_channels,
-        kernel_size=kernel_size,
-        adn_ordering="NA",
-        norm="batch",
-        act=act,
-        bias=False,
-    )
+    return conv_norm_act(spatial_dims, in_channels, out_channels, kernel_size, act)

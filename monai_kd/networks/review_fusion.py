@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from monai.networks.layers import Conv
 from torch import Tensor, nn
 
-from monai_kd.networks.connector import LINEAR, Connector
+from monai_kd.networks.connector import Connector
+from monai_kd.networks.resizing import LINEAR
 from monai_kd.utils import ConfigError
 
 __all__ = ["ReviewFusion"]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from monai_kd.losses import grams as module
+from monai_kd.losses.functional import gram
 from monai_kd.losses.grams import cosines, grams
 
 
@@ -25,6 +26,12 @@ def test_are_those_of_plain_loops(widths, sliced):
     s, t = (torch.randn(4, width).double() for width in widths)
     for given, x in zip(grams(s, t), (s, t), strict=True):
         torch.testing.assert_close(given, loop(x), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("shapes", [((4, 6), (4, 6)), ((4, 6), (4, 5)), ((4, 2, 3), (4, 6))])
+def test_differ_as_the_plain_ones_do(shapes, sliced):
+    a, b = (torch.randn(shape, dtype=torch.float64) for shape in shapes)
+    torch.testing.assert_close(torch.sub(*grams(a.flatten(1), b.flatten(1))), gram(a) - gram(b))
 
 
 def test_the_difference_of_near_ones_is_exact(sliced):
