@@ -37,8 +37,8 @@ class UnitScales(NamedTuple):
             step: columns taken at a time.
         """
         parts = [
-            [exact(z.sum(dim - 1, keepdim=True)) for z in (p * p, q * q, (p - q) * (p + q), (p - q).square())]
-            for p, q in ((x[:, j], t[:, j]) for j in columns(x, step))
+            [z.sum(dim - 1, keepdim=True) for z in (p * p, q * q, (p - q) * (p + q), (p - q).square())]
+            for p, q in ((exact(x[:, j]), exact(t[:, j])) for j in columns(x, step))
         ]
         xx, tt, longer, dd = (
             torch.stack(z).sum(0) if dim == 2 else torch.cat(z, dim=1) for z in zip(*parts, strict=True)

@@ -33,6 +33,16 @@ def test_is_that_of_plain_loops_near_and_far(p, apart):
     assert torch.autograd.gradcheck(lambda x: unit_apart_total(x, t, p) / size, s, eps=1e-8, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("factor", [1e-30, 1e-22, 1e19, 1e30])
+def test_no_square_overflows_or_vanishes(factor):
+    t = torch.randn(4, 7)
+    s = (factor * torch.randn(4, 7)).requires_grad_()
+    value = unit_apart_total(s, factor * t)
+    assert value.item() == pytest.approx(loop(s.detach().double() / factor, t.double(), 2.0), rel=1e-5)
+    (gradient,) = torch.autograd.grad(value, s)
+    assert gradient.isfinite().all() and gradient.abs().max() > 0
+
+
 def test_second_derivative():
     s, t = torch.randn(2, 3).double().requires_grad_(), torch.randn(2, 3).double()
     assert torch.autograd.gradgradcheck(lambda x: unit_apart_total(x, t), s)
