@@ -24,9 +24,7 @@ def blobs(seed: int, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     return (image * random.uniform(0.5, 100)).astype(np.float32), label  # scanners have no common unit
 
 
-def write_volumes(
-    folder: Path, count: tuple[int, int, int] = (4, 2, 2), size: tuple[int, ...] = (17, 24, 18)
-) -> str:
+def write_volumes(folder: Path, count: tuple[int, int, int] = (4, 2, 2), size: tuple[int, ...] = (17, 24, 18)) -> str:
     """Write `count` volumes to train, validate and test, and their dataset.json; return the folder."""
     sections: dict[str, list[dict]] = {}
     for section, n in zip(("training", "validation", "test"), count, strict=True):

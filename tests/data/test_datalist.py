@@ -157,7 +157,9 @@ def test_class_names_come_from_labels(tmp_path):
 def test_labels_may_be_files(tmp_path):
     folder = dataset(
         tmp_path,
-        training=[{"image": picture(tmp_path / f"{i}.png"), "label": picture(tmp_path / f"l{i}.png")} for i in range(4)],
+        training=[
+            {"image": picture(tmp_path / f"{i}.png"), "label": picture(tmp_path / f"l{i}.png")} for i in range(4)
+        ],
     )
     found = load_datalist(folder, keys=["image", "label"], labeled_fraction=0.5)
     assert [item["label"] for item in found] == [str(tmp_path / f"l{i}.png") for i in range(4)]

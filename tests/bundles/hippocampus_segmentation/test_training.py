@@ -68,7 +68,9 @@ def test_layers_and_channels_are_as_declared(make, role):
     parser = make().parser
     network = parser.get_parsed_content({"student": "network_def", "teacher": "teacher_def"}[role]).eval()
     stages, last = parser.get_parsed_content(f"{role}_stages"), parser.get_parsed_content("layers")[role]
-    noted = Pass(taps=dict(zip("012l", [*stages, last], strict=True))).run("p", network, [torch.zeros(1, 1, 16, 24, 16)])
+    noted = Pass(taps=dict(zip("012l", [*stages, last], strict=True))).run(
+        "p", network, [torch.zeros(1, 1, 16, 24, 16)]
+    )
     assert [noted[f"p.{i}"].shape[1] for i in range(3)] == parser.get_parsed_content(f"{role}_stage_channels")
     assert noted["p.l"].shape[1] == parser.get_parsed_content(f"{role}_channels")
 
