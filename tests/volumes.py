@@ -1,6 +1,6 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
-"""A segmentation data set that its own code makes: two blobs beside each other in noise, as NIfTI."""
+"""Segmentation data sets that their own code makes: blobs in noise, as volumes (NIfTI) or pictures (PNG)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from PIL import Image
 
 
 def blobs(seed: int, size: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
@@ -36,5 +37,24 @@ def write_volumes(folder: Path, count: tuple[int, int, int] = (4, 2, 2), size: t
                 nib.save(nib.Nifti1Image(array, np.eye(4)), folder / where / name)
             sections[section].append({"image": f"images/{name}", "label": f"labels/{name}", "case": f"{section}_{i}"})
     content = {"labels": {"0": "background", "1": "front", "2": "back"}, **sections}
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+def write_pictures(folder: Path, count: tuple[int, int, int] = (4, 2, 2), size: tuple[int, int] = (40, 48)) -> str:
+    """As `write_volumes`, of RGB pictures with one class; the second blob is a nucleus too."""
+    sections: dict[str, list[dict]] = {}
+    for where in ("images", "labels"):
+        (folder / where).mkdir(parents=True, exist_ok=True)
+    for section, n in zip(("training", "validation", "test"), count, strict=True):
+        sections[section] = []
+        for i in range(n):
+            image, label = blobs(100 * len(sections) + i, size)
+            grey = np.clip(200 - 100 * (image / image.max()), 0, 255).astype(np.uint8)
+            name = f"{section}_{i}.png"
+            Image.fromarray(np.stack([grey, grey // 2, grey], axis=-1)).save(folder / "images" / name)
+            Image.fromarray((label > 0).astype(np.uint8)).save(folder / "labels" / name)
+            sections[section].append({"image": f"images/{name}", "label": f"labels/{name}", "case": f"{section}_{i}"})
+    content = {"labels": {"0": "background", "1": "nucleus"}, **sections}
     (folder / "dataset.json").write_text(json.dumps(content))
     return str(folder)

@@ -25,13 +25,14 @@ import monai_kd
 from monai_kd.commands.plain import foreign
 from monai_kd.data import write_ihc_patches
 from monai_kd.utils.files import write_torchscript
-from tests.volumes import write_volumes
+from tests.volumes import write_pictures, write_volumes
 
 ROOT = Path(__file__).resolve().parents[2]
 # what each bundle's training reads in these tests
 DATA = {
     "histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96),
     "hippocampus_segmentation": lambda folder: write_volumes(folder, (2, 1, 1), (32, 48, 32)),
+    "nuclei_segmentation": lambda folder: write_pictures(folder, (2, 1, 1), (192, 192)),
 }
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 TEXT = {"type": "string", "minLength": 1}

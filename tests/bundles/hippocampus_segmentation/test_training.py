@@ -18,6 +18,7 @@ import torch
 from monai_kd.inferers import Pass
 from monai_kd.metrics import count_flops, count_parameters
 from monai_kd.networks import LiteUNet
+from monai_kd.recipes import load_recipe
 from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
 
 
@@ -113,6 +114,15 @@ def test_an_unlabelled_volume_needs_no_label_file(make, teacher, tmp_path, data)
     assert workflow.trainer.state.iteration == 2
     values = workflow.parser.get_parsed_content("train::loss").values
     assert all(torch.isfinite(v) for v in values.values())
+
+
+@pytest.mark.parametrize("name", ["mean_teacher", "uamt", "cps"])
+def test_half_of_every_batch_is_labelled(make, name):
+    workflow = make(load_recipe(name).path, "two_stream.yaml", labeled_fraction=0.5)
+    drawn = []
+    workflow.trainer.add_event_handler("ITERATION_COMPLETED", lambda e: drawn.append(e.state.batch["labeled"]))
+    run(workflow)
+    assert [flags.tolist() for flags in drawn] == [[True, False]] * 2
 
 
 @pytest.mark.slow
