@@ -6,4 +6,5 @@ from __future__ import annotations
 from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
+from .seen_cases import check_unseen
 from .two_stream import TwoStreamBatchSampler
