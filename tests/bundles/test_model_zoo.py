@@ -24,10 +24,22 @@ from monai.data import set_track_meta
 import monai_kd
 from monai_kd.commands.plain import foreign
 from monai_kd.data import write_ihc_patches
+from tests.bundles.skin_lesion_classification.workflows import prepare_data, write_ham10000
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_skin_lesions(folder: Path) -> str:
+    """A download in miniature, made ready by the bundle's own script."""
+    prepare_data().write_dataset(write_ham10000(folder.with_name("source"), lesions=4), folder)
+    return str(folder)
+
+
 # what each bundle's training reads in these tests
-DATA = {"histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96)}
+DATA = {
+    "histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96),
+    "skin_lesion_classification": write_skin_lesions,
+}
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 TEXT = {"type": "string", "minLength": 1}
 TENSOR = {
@@ -168,7 +180,7 @@ def test_network_takes_and_gives_what_the_metadata_say(bundle):
     verify_net_in_out(
         "network_def", meta_file=str(bundle / "configs" / "metadata.json"), config_file=inference(bundle), device="cpu"
     )
-    changed = {"_meta_::network_data_format::outputs::pred::num_channels": 7}
+    changed = {"_meta_::network_data_format::outputs::pred::num_channels": 17}
     with pytest.raises(ValueError, match="channel number"):
         meta = str(bundle / "configs" / "metadata.json")
         verify_net_in_out("network_def", meta_file=meta, config_file=inference(bundle), device="cpu", **changed)
@@ -219,4 +231,4 @@ def test_student_infers_where_monai_kd_cannot_be_imported(bundle, tmp_path):
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     assert len(lines) == len(json.loads(Path(data, "dataset.json").read_text())["test"])
     name, *probability = lines[0].split(",")
-    assert name.endswith(".png") and sum(map(float, probability)) == pytest.approx(1, abs=1e-5)
+    assert name.endswith((".png", ".jpg")) and sum(map(float, probability)) == pytest.approx(1, abs=1e-5)

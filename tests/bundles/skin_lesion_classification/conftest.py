@@ -17,7 +17,7 @@ from tests.bundles.skin_lesion_classification.workflows import CONFIGS, prepare_
 
 @pytest.fixture(scope="session")
 def data(tmp_path_factory) -> str:
-    """84 pictures of 56 lesions, made ready by the bundle's script."""
+    """77 pictures of 56 lesions, made ready by the bundle's script."""
     folder = tmp_path_factory.mktemp("skin")
     prepare_data().write_dataset(write_ham10000(folder / "source"), folder / "data")
     return str(folder / "data")
