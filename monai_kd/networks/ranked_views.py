@@ -49,8 +49,8 @@ class RankedViews(ViewSimilarity):
     """Take what student and teacher gave for stacked views apart, and keep of the views what the teacher is good at.
 
     Of the teacher's answers for further views, and of its rows of similarity to the samples, those that are right are
-    kept, and the best-ranked part of the wrong ones (`ranked_selection`); for similarity, right is that the view is most
-    like its own sample.
+    kept, and the best-ranked part of the wrong ones (`ranked_selection`). A row of similarity is right if the view is
+    most like its own sample.
 
     Xu et al., "Knowledge Distillation Meets Self-Supervision", ECCV 2020 (arXiv 2006.07114); Wang et al., SSD-KD, MedIA
     2023 (arXiv 2203.11490).

@@ -3,4 +3,4 @@
 
 from __future__ import annotations
 
-from .rotation_stack import RotationStack, RotationStackd, RotationStackD, RotationStackDict
+from .rotation_stack import RotationStack, RotationStackD, RotationStackd, RotationStackDict

@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Rotate90, Transform
-from monai.utils import TransformBackends, convert_to_tensor
+from monai.utils import convert_to_tensor
 from torch import Tensor
 
 from monai_kd.utils import ConfigError, ShapeMismatchError
@@ -43,7 +43,7 @@ class RotationStack(Transform):
         [[0, 1, 2, 3], [1, 3, 0, 2], [3, 2, 1, 0], [2, 0, 3, 1]]
     """
 
-    backend = [TransformBackends.TORCH]
+    backend = Rotate90.backend
 
     def __init__(self, spatial_axes: tuple[int, int] = (0, 1)) -> None:
         axes = tuple(spatial_axes)

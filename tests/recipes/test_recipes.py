@@ -19,7 +19,8 @@ from monai_kd.recipes import Distillation, Recipe, check_keys, list_recipes, loa
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
 
 RECIPES = [recipe.id for recipe in list_recipes()]
-OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher", "uamt", "cps", "tfkd", "crckd"}  # every other is handed one
+# every other is handed a teacher
+OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher", "uamt", "cps", "tfkd", "crckd"}
 SAMPLES = 8
 # what a recipe must be told besides the two networks and their layers, by id
 VALUES: dict[str, dict[str, Any]] = {
