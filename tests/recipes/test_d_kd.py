@@ -1,6 +1,6 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
-"""D-KD term by term, and the gradients of a step, against the method restated from the paper and the authors' numbers."""
+"""D-KD term by term, and the gradients of a step, against the method restated."""
 
 from __future__ import annotations
 
