@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .bags import BagDataset, collate_bags, pad_bags
 from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
