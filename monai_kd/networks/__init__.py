@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from .attention_labels import AttentionLabels
+from .attention_pooling import AttentionPooling
 from .class_activation import ClassActivation, ClassActivationTeacher, class_activation_map
 from .class_memory_bank import ClassMemoryBank
 from .connector import Connector, PooledConnector
 from .context_pooling import ContextPooling
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
+from .hard_instances import HardInstances
 from .layer_attention import LayerAttention
 from .learned_temperature import LearnedTemperature
 from .lite_unet import LiteUNet
