@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_kd.networks.attention_pooling import AttentionPooling
+from monai_kd.networks.teacher import in_mode
 from monai_kd.utils import ConfigError, gather_rows, is_distributed, to_float
 
 __all__ = ["AttentionLabels"]
@@ -85,12 +86,8 @@ class AttentionLabels(nn.Module):
 
     def _scores(self, features: Tensor) -> Tensor:
         (teacher,) = self._teacher
-        training = teacher.training
-        teacher.eval()
-        try:
+        with in_mode(teacher, training=False):
             return teacher.score(features)
-        finally:
-            teacher.train(training)
 
     def _remember(self, scores: Tensor, index: Tensor) -> None:
         if is_distributed():
