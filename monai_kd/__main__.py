@@ -90,10 +90,12 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
         print(write_datalist(**{key: value for key, value in vars(args).items() if key not in ("command", "debug")}))
     else:
         from monai_kd.commands.composition import compose
-        from monai_kd.commands.teacher import teacher_overrides
+        from monai_kd.commands.teacher import compare_with_teacher, teacher_overrides
 
         below = teacher_overrides(args.teacher) if args.teacher else {}
         composed = compose(args.id, args.bundle, args.config_file, tokens, below)
+        if args.teacher:
+            compare_with_teacher(composed, args.teacher)
         if args.command == "run":
             from monai_kd.commands.run import run
 

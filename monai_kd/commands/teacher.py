@@ -6,11 +6,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from monai.bundle import ConfigParser
+
+from monai_kd.commands.composition import Composition
 from monai_kd.commands.plain import strings
-from monai_kd.utils.bundle import importable, read_bundle, resolved
+from monai_kd.networks.teacher_bundle import warn_prepared_otherwise
+from monai_kd.utils.bundle import config_files, importable, in_bundle, read_bundle, resolved
 from monai_kd.utils.errors import ConfigError
 
-__all__ = ["teacher_overrides"]
+__all__ = ["compare_with_teacher", "teacher_overrides"]
 
 
 def teacher_overrides(bundle: str | Path) -> dict[str, Any]:
@@ -40,3 +44,17 @@ def teacher_overrides(bundle: str | Path) -> dict[str, Any]:
             "network_def is in the bundle's own scripts", where=str(folder), fix="copy them to the student's"
         )
     return {"teacher_def": network, "teacher_checkpoint": str(weights)}
+
+
+def compare_with_teacher(composed: Composition, bundle: str | Path) -> None:
+    """Warn where the teacher's bundle prepares images otherwise than the student's, under all that is laid over it.
+
+    Args:
+        composed: the student's training.
+        bundle: the teacher's folder.
+    """
+    parser = ConfigParser({**composed.merged(), "bundle_root": str(composed.bundle)})
+    if any(file.stem == "metadata" for file in config_files(composed.bundle)):
+        parser.read_meta(in_bundle(composed.bundle, "metadata"))
+    parser.resolve_macro_and_relative_ids()
+    warn_prepared_otherwise(parser, composed.bundle, Path(bundle))

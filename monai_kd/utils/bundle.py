@@ -14,7 +14,7 @@ from monai.bundle import ConfigExpression, ConfigParser
 
 from monai_kd.utils.errors import ConfigError
 
-__all__ = ["ENDINGS", "config_files", "importable", "in_bundle", "read_bundle", "resolved"]
+__all__ = ["ENDINGS", "apart", "config_files", "importable", "in_bundle", "read_bundle", "resolved"]
 
 ENDINGS = (".yaml", ".yml", ".json")
 _PLAIN = (str, int, float, bool, type(None))
@@ -49,6 +49,23 @@ def importable(bundle: Path) -> Iterator[None]:
         yield
     finally:
         sys.path[:] = before
+
+
+@contextmanager
+def apart(bundle: Path) -> Iterator[None]:
+    """Let the bundle's `scripts` be imported for a while, whatever `scripts` of another bundle there are."""
+    others = {name: sys.modules.pop(name) for name in _scripts()}
+    try:
+        with importable(bundle):
+            yield
+    finally:
+        for name in _scripts():
+            del sys.modules[name]
+        sys.modules.update(others)
+
+
+def _scripts() -> list[str]:
+    return [name for name in sys.modules if name.split(".")[0] == "scripts"]
 
 
 def read_bundle(folder: Path) -> ConfigParser:
