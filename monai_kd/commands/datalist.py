@@ -116,7 +116,7 @@ def _check_images(entries: Sequence[Entry]) -> None:
     """Refuse an image that is there twice, and two that would have one name: `load_datalist` would."""
     seen: dict[str, Entry] = {}
     for entry in entries:
-        name = os.path.splitext(os.path.normpath(entry.image))[0]
+        name = os.path.splitext(os.path.normpath(entry.image).removesuffix(".gz"))[0]
         if (before := seen.setdefault(name, entry)) is not entry:
             same = os.path.normpath(before.image) == os.path.normpath(entry.image)
             what = "this image is there already" if same else "another image has that name, with another ending"

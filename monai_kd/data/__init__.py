@@ -8,3 +8,4 @@ from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
 from .split import check_groups, split_groups
+from .two_stream import TwoStreamBatchSampler

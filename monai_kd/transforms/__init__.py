@@ -1,2 +1,6 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from .dense_label import DenseLabeld

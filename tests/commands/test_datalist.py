@@ -95,6 +95,7 @@ def test_label_files(tmp_path, names):
     found = content(tmp_path)
     items = [item for section in ("training", "validation", "test") for item in found[section]]
     assert len(items) == 10 and "labels" not in found
+    assert load_datalist(tmp_path, "test", ["image", "label"])[0]["label"].startswith(str(tmp_path / labels))
     assert all(item["label"] == item["image"].replace(images, labels) for item in items)
     assert told.splitlines()[1].split() == ["items", "patients"]
     (tmp_path / labels / f"c3{ending}").unlink()
