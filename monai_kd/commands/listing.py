@@ -130,7 +130,8 @@ def _entry(
     def path(column: str) -> Path:
         found = file.parent / cell(column)
         if not found.is_file():
-            raise DataError(f"column {column!r}: there is no file {found}", where=where)
+            fix = "paths are relative to the CSV's folder"
+            raise DataError(f"column {column!r}: there is no file {found}", where=where, fix=fix)
         return found
 
     section = None
