@@ -15,7 +15,9 @@ def test_a_teacher_of_another_fold_is_refused(tmp_path):
     path = tmp_path / "fold1.pt"
     (tmp_path / "fold1.cases.json").write_text(json.dumps({"cases": ["a", "b", "c"]}))
     assert check_unseen(path, [{"case": "d"}]) == str(path)
-    with pytest.raises(DataError, match=r"fold1\.pt.*2 of the cases that judge its student: 'b', 'c'.*fold1\.cases\.json"):
+    with pytest.raises(
+        DataError, match=r"fold1\.pt.*2 of the cases that judge its student: 'b', 'c'.*fold1\.cases\.json"
+    ):
         check_unseen(path, [{"case": "d"}, {"case": "c"}, {"case": "b"}])
 
 
