@@ -123,7 +123,11 @@ def _check_inference(composed: Composition, configs: dict[str, Any]) -> None:
         raise ConfigError(what, where=where, why="a published student must load where monai_kd is not installed")
     parameters = []
     for stem in ("train", "inference"):
-        network = _parser(configs, stem, composed.bundle.resolve()).get_parsed_content("network_def")
+        parser = _parser(configs, stem, composed.bundle.resolve())
+        if "torch.jit.load" in str(configs[stem].get("network_def")):  # what training exports, if it has
+            if not Path(parser.get_parsed_content("checkpoint")).is_file():
+                return
+        network = parser.get_parsed_content("network_def")
         parameters.append({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
     if parameters[0] != parameters[1]:
         differ = sorted(dict(parameters[0].items() ^ parameters[1].items()))

@@ -88,21 +88,22 @@ def load_datalist(
     """Read and check one section of a Decathlon-style `dataset.json`: a list for MONAI's datasets.
 
     The file holds lists `training`, `validation`, `test` of items: `image` and other files by key, relative to the
-    folder; `label`, an integer; perhaps `patient`, `case` (a name), `group` (what a bootstrap resamples), `fold`, and
-    `labeled: false` for an item that needs no label. Where there is no list `validation`, it is the training items of
-    fold `fold`.
+    folder; `label`, an integer or, for segmentation, a file; perhaps `patient`, `case` (a name), `group` (what a
+    bootstrap resamples), `fold`, and `labeled: false` for an item that needs no label. Where there is no list
+    `validation`, it is the training items of fold `fold`.
 
     Each item returned has the files of `keys` with their full paths, and
 
-    - `label`: the class, -1 if it has none; `labeled`: whether training may look at it;
+    - `label`: the class, -1 if it has none, or the file of the label map, absent if it has none; `labeled`: whether
+      training may look at it;
     - `index`: its position in this list; `case`: its name, by default the image's path without the ending;
     - `group`: by default the patient, else the case.
 
     Args:
         dataset_dir: folder of the `dataset.json`.
         section: training, validation or test.
-        keys: which files; each item must have them.
-        num_classes: labels are 0 to num_classes - 1; None does not check.
+        keys: which files; each item must have them. With `label` among them labels are files.
+        num_classes: labels are 0 to num_classes - 1; None does not check; of label files nothing is checked here.
         channels: {key: number} that pictures (png, jpg, tif, bmp) among `keys` must have; None does not check.
         fold: which fold validates.
         labeled_fraction: of the training labels, the part that may be looked at; see :func:`draw_labeled`.
@@ -144,7 +145,7 @@ def load_datalist(
             )
     if section == "training":
         patients = [str(raw.get("patient", i)) for i, (raw, _) in enumerate(sections[section])]
-        labels = [item["label"] if item["labeled"] else -1 for item in items]
+        labels = [(0 if "label" in keys else item["label"]) if item["labeled"] else -1 for item in items]
         for item, drawn in zip(items, draw_labeled(labels, patients, labeled_fraction, seed), strict=True):
             item["labeled"] = bool(drawn)
     return items
@@ -186,26 +187,34 @@ def _check_disjoint(sections: Mapping[str, list[tuple[Mapping, str]]], path: Pat
 
 def _item(raw: Mapping, where: str, folder: Path, keys: Sequence[str], num_classes: int | None) -> dict[str, Any]:
     item: dict[str, Any] = {}
-    for key in dict.fromkeys(("image", *keys)):
-        if not isinstance(raw.get(key), str):
-            raise DataError(f"{key!r} is missing or not a path", where=where, fix=f"keys: {', '.join(raw) or 'none'}")
-        item[key] = os.path.normpath(folder / raw[key])
-        if not os.path.isfile(item[key]):
-            raise DataError(f"{key!r}: there is no file {item[key]}", where=where)
     labeled, label = raw.get("labeled", True), raw.get("label")
     if type(labeled) is not bool:
         raise DataError(f"labeled must be true or false, got {labeled!r}", where=where)
     if label is None and labeled:
         raise DataError("'label' is missing", where=where, fix="give it, or labeled: false")
+    for key in dict.fromkeys(("image", *keys)):
+        if key == "label" and label is None:
+            continue
+        if not isinstance(raw.get(key), str):
+            raise DataError(f"{key!r} is missing or not a path", where=where, fix=f"keys: {', '.join(raw) or 'none'}")
+        item[key] = os.path.normpath(folder / raw[key])
+        if not os.path.isfile(item[key]):
+            raise DataError(f"{key!r}: there is no file {item[key]}", where=where)
+    if "label" not in keys:
+        item["label"] = _class(label, where, num_classes)
+    case = str(raw.get("case", os.path.splitext(raw["image"].removesuffix(".gz"))[0]))
+    group = str(raw.get("group", raw.get("patient", case)))
+    return {**item, "labeled": labeled, "case": case, "group": group}
+
+
+def _class(label: Any, where: str, num_classes: int | None) -> int:
     if label is not None and type(label) is not int:
         raise DataError(f"label must be an integer, got {label!r}", where=where)
     if label is not None and (label < 0 or (num_classes is not None and label >= num_classes)):
         fix = "" if label < 0 else "give --num_classes"
         upper = "" if num_classes is None else f" and below num_classes {num_classes}"
         raise DataError(f"label {label} must be at least 0{upper}", where=where, fix=fix)
-    case = str(raw.get("case", os.path.splitext(raw["image"])[0]))
-    group = str(raw.get("group", raw.get("patient", case)))
-    return {**item, "label": -1 if label is None else label, "labeled": labeled, "case": case, "group": group}
+    return -1 if label is None else label
 
 
 def _check_channels(file: str, count: int, where: str, key: str) -> None:

@@ -9,6 +9,7 @@ from .final_model import FinalModelSaver
 from .history import History
 from .predictions import Predictions
 from .schedule import ScheduleParameter, Weights
+from .segmentation_scores import SegmentationScores
 from .snapshot import Snapshot
 from .sync import SyncGradients
 from .term_logger import TermLogger

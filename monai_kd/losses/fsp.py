@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.functional import full_precision, pool_to
-from monai_kd.losses.grams import cross_grams
+from monai_kd.losses.grams import cross_gram_difference
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["FSPLoss"]
@@ -68,13 +68,8 @@ class FSPLoss(nn.Module):
         step = max(1, _CHUNK // max(count, 1))
         whole = torch.compiler.is_compiling() or step >= input.shape[0]
         parts = [pairs] if whole else zip(*(x.split(step) for x in pairs), strict=True)
-        total = torch.stack([_apart(*part) for part in parts]).sum()
+        total = torch.stack([cross_gram_difference(*part).square().sum() for part in parts]).sum()
         return (total / max(input.shape[0] * count, 1)).to(input.dtype)
-
-
-def _apart(early: Tensor, later: Tensor, target: Tensor, target_later: Tensor) -> Tensor:
-    flow, wanted = cross_grams(early, later, target, target_later)
-    return (flow / early.shape[2] - wanted / target.shape[2]).square().sum()
 
 
 def _same_size(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_positive, check_reduction
 from monai_kd.losses.chunked import exact
-from monai_kd.losses.functional import full_precision, pool_to, reduce_rows
-from monai_kd.losses.soft_target_kd import soft_target_kl
+from monai_kd.losses.exact_attention import exact_attention_map
+from monai_kd.losses.functional import full_precision, keep_selected, pool_to, reduce_rows
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["GazeTransferLoss"]
@@ -20,9 +21,10 @@ class GazeTransferLoss(nn.Module):
     .. math:: L = \\frac{1}{|I|} \\sum_{n \\in I} \\sum_x g_{nx} \\log \\frac{g_{nx}}{a_{nx}}, \\qquad
         g = \\frac{\\max(h, 0)}{\\sum_x \\max(h_x, 0)}, \\quad a = \\mathrm{softmax}_x(e / T)
 
-    with h the heat and e the scores of the student's attention before the softmax, over the places of a map. Samples
-    without heat are left out. Where the heat has another size it is averaged over blocks to that of the scores. In
-    float64. Time and memory O(N S).
+    with h the heat and e the scores of the student's attention before the softmax, over the S places of a map; features
+    of several channels are scored by their energy, :math:`e_x = \\frac{1}{C} \\sum_c F_{cx}^2`. Samples without heat
+    are left out. Where the heat has another size it is averaged over blocks to that of the scores. In float64. Time and
+    memory O(N C S).
 
     Args:
         temperature: T.
@@ -53,22 +55,31 @@ class GazeTransferLoss(nn.Module):
         """Compare.
 
         Args:
-            input: scores of the student's attention, [N, 1, *spatial], spatial in one to three dimensions.
-            target: heat of the same samples, [N, 1, *spatial'], of any scale; no gradient flows into it.
+            input: scores of the student's attention, [N, 1, *spatial], or features [N, C, *spatial] with C > 1; spatial
+                in one to three dimensions.
+            target: heat of the same samples, [N, 1, *spatial'], of any scale and type (a mask, counts); no gradient
+                flows into it.
 
         Returns:
             A scalar, or [N] without reduction.
 
         Raises:
-            ShapeMismatchError: the samples or axes differ, there are no spatial axes, or more than one map a sample.
+            ShapeMismatchError: samples or axes differ, there are no spatial axes, or the heat is not one map a sample.
         """
         check_batch(input, target, where="GazeTransferLoss", spatial=True)
-        if input.shape[1] != 1 or target.shape[1] != 1:
+        if target.shape[1] != 1 or input.shape[1] == 0:
             raise ShapeMismatchError(
                 f"student is {tuple(input.shape)}, gaze {tuple(target.shape)}",
                 where="GazeTransferLoss",
-                fix="give one map a sample, [N, 1, *spatial]",
+                fix="give the heat as one map a sample, [N, 1, *spatial]",
             )
-        heat = exact(pool_to(target.detach().clamp(min=0), input.shape[2:]).flatten(1))
-        rows = soft_target_kl(exact(input.flatten(1)), heat, self.temperature)
-        return reduce_rows(rows, self.reduction, heat.any(1)).to(input.dtype)
+        heat = exact(target.detach().to(torch.promote_types(target.dtype, torch.float32))).clamp(min=0)
+        heat = pool_to(heat, input.shape[2:]).flatten(1)
+        total = heat.sum(1, keepdim=True)
+        looked = total.squeeze(1) > 0
+        g = heat / total.masked_fill(total <= 0, 1)
+        (features,) = keep_selected(looked.reshape(-1, 1, 1), input.flatten(2))
+        e = exact(features[:, 0]) if features.shape[1] == 1 else exact_attention_map(features)
+        log_a = (e / self.temperature).log_softmax(1)
+        rows = (torch.xlogy(g, g) - torch.where(g == 0, g, g * log_a)).sum(1)  # no heat, no matter: 0 log 0 = 0
+        return reduce_rows(rows, self.reduction, looked).to(input.dtype)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from monai_kd.losses.chunked import exact, is_transformed
 
-__all__ = ["cosines", "cross_grams", "grams"]
+__all__ = ["cosines", "cross_gram_difference", "grams"]
 
 _CHUNK = 2**18  # entries of the features at a time
 
@@ -48,19 +48,24 @@ def grams(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     return _Grams.apply(input, target)
 
 
-def cross_grams(input: Tensor, input_other: Tensor, target: Tensor, target_other: Tensor) -> tuple[Tensor, Tensor]:
-    """As `grams`, of the rows of one map with those of another, :math:`F F'^T`: [..., N, M].
+def cross_gram_difference(input: Tensor, input_other: Tensor, target: Tensor, target_other: Tensor) -> Tensor:
+    """How much more alike the rows of two maps are in the student than in the teacher: [B, N, M] in float64.
+
+    .. math:: \\frac{F_s F_s'^T}{S} - \\frac{F_t F_t'^T}{S'}
+
+    Where both have the same width it is :math:`((F_s - F_t) F_s'^T + F_t (F_s' - F_t')^T) / S`, exact however near the
+    student is. Time and memory as `grams`.
 
     Args:
-        input: rows of the student, [..., N, D].
-        input_other: other rows of the student, [..., M, D].
-        target: rows of the teacher, [..., N, D'].
-        target_other: other rows of the teacher, [..., M, D']; no gradient flows into either.
+        input: rows of the student, [B, N, S].
+        input_other: other rows of the student, [B, M, S].
+        target: rows of the teacher, [B, N, S'].
+        target_other: other rows of the teacher, [B, M, S']; no gradient flows into either.
     """
     target, target_other = target.detach(), target_other.detach()
     if is_transformed():
-        return _cross_grams(input, input_other, target, target_other)
-    return _CrossGrams.apply(input, input_other, target, target_other)
+        return _cross_difference(input, input_other, target, target_other)
+    return _CrossDifference.apply(input, input_other, target, target_other)
 
 
 def cosines(gram: Tensor) -> Tensor:
@@ -126,16 +131,15 @@ def _grams(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return _choose(near.unsqueeze(-1) & near.unsqueeze(-2), student, lambda: _product(a, a)), teacher
 
 
-def _cross_grams(a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
-    teacher = _product(b, d)
-    if a.shape != b.shape or c.shape != d.shape:
-        return _product(a, c), teacher
-
-    def student() -> Tensor:
-        return teacher + (_change(a, c, b, d) + _change(c, a, d, b).mT) / 2
-
-    near = _near(a, b).unsqueeze(-1) & _near(c, d).unsqueeze(-2)
-    return _choose(near, student, lambda: _product(a, c)), teacher
+def _cross_difference(a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> Tensor:
+    if a.shape[-1] != b.shape[-1]:
+        return _product(a, c) / a.shape[-1] - _product(b, d) / b.shape[-1]
+    width = _width(a)
+    slices = zip(*(x.split(width, -1) for x in (a, c, b, d)), strict=True)
+    parts = [torch.baddbmm((s - t) @ s_other.mT, t, (s_other - t_other).mT) for s, s_other, t, t_other in slices]
+    if len(parts) == 1:
+        return exact(parts[0] / a.shape[-1])
+    return torch.stack(parts).sum(0, dtype=exact(parts[0]).dtype) / a.shape[-1]
 
 
 class _Grams(torch.autograd.Function):
@@ -152,16 +156,14 @@ class _Grams(torch.autograd.Function):
         return (grads[0] + grads[0].mT).to(a.dtype) @ a, None
 
 
-class _CrossGrams(torch.autograd.Function):
+class _CrossDifference(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> Tensor:
         ctx.save_for_backward(a, c)
-        student, teacher = _cross_grams(a, c, b, d)
-        ctx.mark_non_differentiable(teacher)
-        return student, teacher
+        return _cross_difference(a, c, b, d)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
         a, c = ctx.saved_tensors
-        g = grads[0].to(a.dtype)
+        g = (grads[0] / a.shape[-1]).to(a.dtype)
         return g @ c, g.mT @ a, None, None

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from .attention_labels import AttentionLabels
+from .attention_pooling import AttentionPooling
 from .class_activation import ClassActivation, ClassActivationTeacher, class_activation_map
 from .class_memory_bank import ClassMemoryBank
 from .connector import Connector, PooledConnector
 from .context_pooling import ContextPooling
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
+from .hard_instances import HardInstances
 from .layer_attention import LayerAttention
 from .learned_temperature import LearnedTemperature
 from .lite_unet import LiteUNet
@@ -24,6 +27,7 @@ from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
 from .stack_views import StackViews, split_views
 from .teacher import Teacher, teachers_in
+from .teacher_bundle import load_teacher_bundle
 from .variational import VariationalConnector
 from .view_similarity import ViewSimilarity
 from .virtual_teacher import VirtualTeacher

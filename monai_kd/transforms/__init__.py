@@ -3,4 +3,5 @@
 
 from __future__ import annotations
 
+from .dense_label import DenseLabeld
 from .rotation_stack import RotationStack, RotationStackD, RotationStackd, RotationStackDict

@@ -16,7 +16,7 @@ from .errors import (
     UnknownNameError,
     suggest,
 )
-from .files import read_json, read_state, write_state, write_text
+from .files import read_json, read_state, write_state, write_text, write_torchscript
 from .modules import find_layer, is_compiled, unique, unwrap
 from .schedules import Schedule, constant, cosine, linear, ramp_up, step
 from .tensors import connected_zero, plain, to_device, to_float

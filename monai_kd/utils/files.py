@@ -3,18 +3,21 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from torch import nn
 
 from monai_kd.utils.errors import CheckpointError, DataError
 
-__all__ = ["read_json", "read_state", "write_state", "write_text"]
+__all__ = ["read_json", "read_state", "write_state", "write_text", "write_torchscript"]
 
 
 def read_state(path: str | os.PathLike) -> dict[str, Any]:
@@ -64,6 +67,26 @@ def write_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         torch.save(state, temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_torchscript(path: str | os.PathLike, network: nn.Module) -> None:
+    """Write `network` in TorchScript, in eval mode on the CPU, beside the file and rename it: whole, or as it was.
+
+    Args:
+        path: the file; its folder is made if need be.
+        network: what is written; it stays as it is.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is what MONAI's bundles export
+        script = torch.jit.script(copy.deepcopy(network).cpu().eval())
+    try:
+        torch.jit.save(script, str(temporary))
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

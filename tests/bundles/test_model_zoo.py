@@ -24,7 +24,9 @@ from monai.data import set_track_meta
 import monai_kd
 from monai_kd.commands.plain import foreign
 from monai_kd.data import write_ihc_patches
+from monai_kd.utils.files import write_torchscript
 from tests.bundles.skin_lesion_classification.workflows import prepare_data, write_ham10000
+from tests.volumes import write_pictures, write_volumes
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,6 +40,8 @@ def write_skin_lesions(folder: Path) -> str:
 # what each bundle's training reads in these tests
 DATA = {
     "histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96),
+    "hippocampus_segmentation": lambda folder: write_volumes(folder, (2, 1, 1), (32, 48, 32)),
+    "nuclei_segmentation": lambda folder: write_pictures(folder, (2, 1, 1), (192, 192)),
     "skin_lesion_classification": write_skin_lesions,
 }
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
@@ -87,11 +91,32 @@ def inference(bundle: Path) -> str:
 
 
 def weights(bundle: Path, folder: Path) -> tuple[torch.nn.Module, Path]:
-    """A student with weights of its own, and the file of them."""
-    network = ConfigParser(ConfigParser.load_config_file(inference(bundle))).get_parsed_content("network_def").eval()
-    path = folder / "model.pt"
-    torch.save(network.state_dict(), path)
+    """A student with weights of its own, and the file of them that inference reads: TorchScript where no class of
+    MONAI's is the student."""
+    torch.manual_seed(0)
+    network = training(bundle, folder).get_parsed_content("network_def").eval()
+    path = folder / published(bundle)
+    torch.save(network.state_dict(), folder / "model.pt")
+    if path.suffix == ".ts":
+        write_torchscript(path, network)
     return network, path
+
+
+def training(bundle: Path, root: Path) -> ConfigParser:
+    config = ConfigParser.load_config_file(bundle / "configs" / "train.yaml")
+    return ConfigParser({**config, "bundle_root": str(root)})
+
+
+def exported(bundle: Path) -> str:
+    """The configuration whose `network_def` is exported: of the training where inference reads what was exported."""
+    return inference(bundle) if published(bundle).endswith(".pt") else str(bundle / "configs" / "train.yaml")
+
+
+def published(bundle: Path) -> str:
+    """Name of the file that inference reads."""
+    checkpoint = ConfigParser.load_config_file(inference(bundle))["checkpoint"]
+    (name,) = re.findall(r"models/(model\.\w+)", checkpoint)
+    return name
 
 
 def sample(bundle: Path) -> torch.Tensor:
@@ -148,17 +173,19 @@ def test_inference_names_monai_and_torch_only(bundle):
 
 
 def test_train_and_inference_build_the_same_student(bundle, tmp_path):
-    network, _ = weights(bundle, tmp_path)
-    train = ConfigParser.load_config_file(bundle / "configs" / "train.yaml")
-    twin = ConfigParser({**train, "bundle_root": str(tmp_path)}).get_parsed_content("network_def")
-    assert {k: v.shape for k, v in network.state_dict().items()} == {k: v.shape for k, v in twin.state_dict().items()}
-    assert [repr(layer) for layer in network.modules()] == [repr(layer) for layer in twin.modules()]
+    network, path = weights(bundle, tmp_path)
+    config = ConfigParser({**ConfigParser.load_config_file(inference(bundle)), "checkpoint": str(path)})
+    twin = config.get_parsed_content("network_def").eval()
+    twin.load_state_dict(network.state_dict(), strict=True)
+    image = sample(bundle)
+    with torch.no_grad():
+        torch.testing.assert_close(twin(image), network(image))
 
 
 def test_properties_of_inference(bundle, tmp_path):
     weights(bundle, tmp_path)
     data = DATA[bundle.name](tmp_path / "data")
-    given = {"bundle_root": str(tmp_path), "dataset_dir": data, "checkpoint": str(tmp_path / "model.pt")}
+    given = {"bundle_root": str(tmp_path), "dataset_dir": data, "checkpoint": str(tmp_path / published(bundle))}
     workflow = ConfigWorkflow(inference(bundle), workflow_type="infer", logging_file=False, **given)
     workflow.initialize()
     assert workflow.check_properties() == []
@@ -176,34 +203,33 @@ def test_properties_of_training_and_evaluation(bundle, tmp_path, last):
     assert workflow.check_properties() == []
 
 
-def test_network_takes_and_gives_what_the_metadata_say(bundle):
-    verify_net_in_out(
-        "network_def", meta_file=str(bundle / "configs" / "metadata.json"), config_file=inference(bundle), device="cpu"
-    )
+def test_network_takes_and_gives_what_the_metadata_say(bundle, tmp_path):
+    given = {"meta_file": str(bundle / "configs" / "metadata.json"), "config_file": inference(bundle), "device": "cpu"}
+    given["checkpoint"] = str(weights(bundle, tmp_path)[1])
+    verify_net_in_out("network_def", **given)
     changed = {"_meta_::network_data_format::outputs::pred::num_channels": 17}
     with pytest.raises(ValueError, match="channel number"):
-        meta = str(bundle / "configs" / "metadata.json")
-        verify_net_in_out("network_def", meta_file=meta, config_file=inference(bundle), device="cpu", **changed)
+        verify_net_in_out("network_def", **given, **changed)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_torchscript_answers_as_the_network(bundle, tmp_path):
-    network, path = weights(bundle, tmp_path)
-    meta = str(bundle / "configs" / "metadata.json")
-    ckpt_export(
-        "network_def", str(tmp_path / "model.ts"), ckpt_file=str(path), meta_file=meta, config_file=inference(bundle)
-    )
+    network, _ = weights(bundle, tmp_path)
+    meta, out = str(bundle / "configs" / "metadata.json"), str(tmp_path / "exported.ts")
+    given = {"bundle_root": str(tmp_path), "meta_file": meta, "config_file": exported(bundle)}
+    ckpt_export("network_def", out, ckpt_file=str(tmp_path / "model.pt"), **given)
     image = sample(bundle)
     with torch.no_grad():
-        assert torch.allclose(torch.jit.load(tmp_path / "model.ts").eval()(image), network(image), atol=1e-6)
+        assert torch.allclose(torch.jit.load(out).eval()(image), network(image), atol=1e-6)
 
 
 @pytest.mark.slow
 def test_onnx_answers_as_the_network(bundle, tmp_path):
     onnxruntime = pytest.importorskip("onnxruntime")
-    network, path = weights(bundle, tmp_path)
+    network, _ = weights(bundle, tmp_path)
     meta, out = str(bundle / "configs" / "metadata.json"), str(tmp_path / "model.onnx")
-    onnx_export("network_def", out, ckpt_file=str(path), meta_file=meta, config_file=inference(bundle))
+    given = {"bundle_root": str(tmp_path), "meta_file": meta, "config_file": exported(bundle)}
+    onnx_export("network_def", out, ckpt_file=str(tmp_path / "model.pt"), **given)
     image, session = sample(bundle), onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
     (answer,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     with torch.no_grad():
@@ -219,7 +245,8 @@ def test_student_infers_where_monai_kd_cannot_be_imported(bundle, tmp_path):
         "device": "cpu",
         "output_dir": str(tmp_path / "out"),
     }
-    given["dataset_dir"] = data = DATA[bundle.name](tmp_path / "data")
+    data = DATA[bundle.name](tmp_path / "data")
+    given["dataset_dir"] = data + ("/images" if metadata(bundle)["kind"] == "segmentation" else "")
     script = (
         "import sys; sys.modules['monai_kd'] = None\n"
         "import yaml; from monai.bundle import run\n"
@@ -228,6 +255,10 @@ def test_student_infers_where_monai_kd_cannot_be_imported(bundle, tmp_path):
     command = [sys.executable, "-c", script, inference(bundle), yaml.safe_dump(given)]
     said = subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
     assert "Setting logging properties" in said  # MONAI took the bundle's logging.conf
+    if metadata(bundle)["kind"] == "segmentation":
+        names = sorted(path.name for path in Path(data, "images").iterdir())
+        assert sorted(path.name.replace("_seg", "") for path in (tmp_path / "out").iterdir()) == names
+        return
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     assert len(lines) == len(json.loads(Path(data, "dataset.json").read_text())["test"])
     name, *probability = lines[0].split(",")

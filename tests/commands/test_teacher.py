@@ -76,3 +76,17 @@ def test_what_cannot_teach_is_named(bundle, zoo, tmp_path):
     (zoo / "configs" / "inference.yaml").write_text("network: 1\n")
     with pytest.raises(ConfigError, match="has no network_def"):
         teacher_overrides(zoo)
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_other_preprocessing_is_warned_of(bundle, zoo, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    text = "\npreprocessing: [{_target_: Spacingd, keys: image, pixdim: [2, 2]}]\n"
+    (zoo / "configs" / "inference.yaml").write_text(NETWORK + text)
+    with (bundle / "configs" / "train.yaml").open("a") as file:
+        file.write("mm: [1, 1]\nvalidate: {preprocessing: [{_target_: Spacingd, keys: image, pixdim: '@mm'}]}\n")
+    words = ["run", "kd", "--bundle", str(bundle), "--teacher", str(zoo), "--run", "['$print(1)']"]
+    with pytest.warns(UserWarning, match=r"pixdim of Spacing is \[1, 1\] for the student, \[2, 2\] for the teacher"):
+        assert main(words) == 0
+    with pytest.warns(UserWarning, match=r"is \[3, 3\] for the student"):
+        assert main([*words, "--mm", "[3, 3]"]) == 0

@@ -152,3 +152,29 @@ def test_fraction_is_stratified_seeded_and_leaves_validation_alone(tmp_path):
 def test_class_names_come_from_labels(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "benign", "1": "malignant"}}))
     assert class_names(tmp_path, 3) == ["benign", "malignant", "2"]
+
+
+def test_labels_may_be_files(tmp_path):
+    folder = dataset(
+        tmp_path,
+        training=[
+            {"image": picture(tmp_path / f"{i}.png"), "label": picture(tmp_path / f"l{i}.png")} for i in range(4)
+        ],
+    )
+    found = load_datalist(folder, keys=["image", "label"], labeled_fraction=0.5)
+    assert [item["label"] for item in found] == [str(tmp_path / f"l{i}.png") for i in range(4)]
+    assert sum(item["labeled"] for item in found) == 2
+    content = json.loads((folder / "dataset.json").read_text())
+    del content["training"][0]["label"]
+    with pytest.raises(DataError, match=r"training\[0\]: 'label' is missing"):
+        load_datalist(dataset(tmp_path, **content), keys=["image", "label"])
+    content["training"][0]["labeled"] = False
+    assert "label" not in load_datalist(dataset(tmp_path, **content), keys=["image", "label"])[0]
+    content["training"][1]["label"] = 1
+    with pytest.raises(DataError, match=r"training\[1\]: 'label' is missing or not a path"):
+        load_datalist(dataset(tmp_path, **content), keys=["image", "label"])
+
+
+def test_a_volume_is_called_by_its_name_without_both_endings(tmp_path):
+    (tmp_path / "a.nii.gz").touch()
+    assert load_datalist(dataset(tmp_path, training=[{"image": "a.nii.gz", "label": 0}]))[0]["case"] == "a"

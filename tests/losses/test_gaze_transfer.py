@@ -21,7 +21,7 @@ class TestGazeTransferLoss(LossChecks):
     volume = (4, 1, 32, 32, 32)
     mismatches = (
         ((2, 1, 4, 4), (1, 1, 4, 4), ShapeMismatchError, "same N samples"),
-        ((2, 3, 4, 4), (2, 1, 4, 4), ShapeMismatchError, "one map a sample"),
+        ((2, 1, 4, 4), (2, 3, 4, 4), ShapeMismatchError, "one map a sample"),
         ((2, 1), (2, 1), ShapeMismatchError, "1, 2 or 3 spatial axes"),
     )
 
@@ -62,6 +62,50 @@ class TestGazeTransferLoss(LossChecks):
         scores, heat = torch.randn(2, 1, 3, 2).double(), torch.rand(2, 1, 6, 6).double()
         pooled = torch.nn.functional.adaptive_avg_pool2d(heat, (3, 2))
         torch.testing.assert_close(self.build()(scores, heat), self.build()(scores, pooled))
+
+    def test_heat_may_be_a_mask_or_counts(self, shape):
+        input, counts = self.pair(shape)[0], torch.randint(0, 9, shape)
+        large = counts.repeat_interleave(2, -1)
+        for dtype in (torch.bool, torch.uint8, torch.int64):
+            expected = self.build()(input, counts.to(dtype).double())
+            for heat in (counts, large):
+                torch.testing.assert_close(self.build()(input, heat.to(dtype)), expected)
+
+    def test_heat_of_any_scale_is_pooled(self):
+        input, heat = torch.randn(2, 1, 4, 4), torch.rand(2, 1, 8, 8)
+        for factor in (1e-30, 3e38):
+            torch.testing.assert_close(self.build()(input, factor * heat), self.build()(input, heat))
+
+    def test_places_that_cannot_be_looked_at_are_free_where_there_is_no_heat(self):
+        scores, heat = torch.tensor([[[0.0, -torch.inf, 1.0]]]), torch.tensor([[[1.0, 0.0, 3.0]]])
+        value, gradient = self.run(self.build(), scores, heat)
+        seen = [0, 2]
+        expected = self.run(self.build(), scores[..., seen], heat[..., seen])
+        torch.testing.assert_close((value, gradient[..., seen]), expected)
+        assert gradient[..., 1] == 0
+        assert self.build()(scores, torch.ones(1, 1, 3)) == torch.inf
+
+    def test_scores_of_samples_without_heat_do_not_matter(self, shape):
+        input, target = self.pair(shape)
+        target[0] = 0
+        with torch.no_grad():
+            input[0] = torch.nan
+        value, gradient = self.run(self.build(), input, target)
+        assert value.isfinite() and gradient.isfinite().all()
+
+    def test_features_are_scored_by_their_energy(self):
+        features, heat = torch.randn(2, 3, 4, 5).double().requires_grad_(), torch.rand(2, 1, 4, 5).double()
+        energy = features.square().mean(1, keepdim=True)
+        value, gradient = self.run(self.build(), features, heat)
+        assert value.item() == pytest.approx(self.oracle(energy, heat), rel=1e-10)
+        assert torch.autograd.gradcheck(lambda x: self.build()(x, heat), features)
+        assert gradient.shape == features.shape
+
+    def test_reductions_agree(self, shape):
+        input, target = self.pair(shape)
+        rows = GazeTransferLoss(2.0, reduction="none")(input, target)
+        torch.testing.assert_close(rows.mean(), self.build()(input, target))
+        torch.testing.assert_close(rows.sum(), GazeTransferLoss(2.0, reduction="sum")(input, target))
 
     def test_impossible_settings_are_refused(self):
         with pytest.raises(ConfigError, match="temperature"):

@@ -20,12 +20,13 @@ from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
 
 RECIPES = [recipe.id for recipe in list_recipes()]
 # every other is handed a teacher
-OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher", "uamt", "cps", "tfkd", "crckd"}
+OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher", "uamt", "cps", "tfkd", "crckd", "weno"}
 SAMPLES = 8
 # what a recipe must be told besides the two networks and their layers, by id
 VALUES: dict[str, dict[str, Any]] = {
     "crckd": {"sample_labels": [0, 1, 2, 0] * (SAMPLES // 4)},
     "crd": {"num_samples": SAMPLES},
+    "weno": {"num_samples": SAMPLES},
     "simkd": {"heads": {"student": "class_layers", "teacher": "class_layers"}, "head_input": "features"},
 }
 REBUILDS = {"simkd"}  # publishes another network than it was given
@@ -56,7 +57,8 @@ def batches(dims: int, dense: bool = True) -> list[dict[str, Tensor]]:
     size = [8 if dense else 16] * dims
     views = {key: torch.randn(4, 1, *size) for key in ("image", "image_2", "image_3", "image_4", "privileged")}
     label = torch.tensor([0, 1, 2, 0]) if not dense else torch.randint(0, 3, (4, *size))
-    return [{**views, "label": label, "index": torch.arange(4) + 4 * i} for i in range(SAMPLES // 4)]
+    bags = {"bag": torch.tensor([0, 0, 1, 1]), "bag_label": torch.tensor([0, 2])}
+    return [{**views, **bags, "label": label, "index": torch.arange(4) + 4 * i} for i in range(SAMPLES // 4)]
 
 
 def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Distillation:

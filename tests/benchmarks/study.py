@@ -1,0 +1,148 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+"""Train one network of a bundle, test it, and keep its figures as one small file:
+
+    python -m tests.benchmarks.study BUNDLE METHOD [--seed 0] [--labeled_fraction 1] [--table] [MONAI's overrides]
+
+METHOD is `teacher`, `alone` or a recipe. What was trained stands in `--output_dir` (default `study/BUNDLE`), a broken
+run is resumed there; the figures go to `bundles/BUNDLE/docs/results/`, and `--table` prints all that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.bundle import ConfigWorkflow
+
+from monai_kd.commands.overrides import read_overrides
+from monai_kd.metrics import accuracy, balanced_accuracy, expected_calibration_error, macro_auc
+from monai_kd.recipes import load_recipe
+from tests.benchmarks.study_table import table
+
+BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
+KEPT = ("recipe", "role", "seed", "setting", "data", "split", "parameters", "flops", "latency_ms", "train_seconds")
+
+
+def files(bundle: Path, method: str) -> list[str]:
+    """What is laid over each other to train by `method`.
+
+    Args:
+        bundle: its folder.
+        method: teacher, alone, or a recipe.
+    """
+    own = method in ("teacher", "alone")
+    last = bundle / "configs" / f"train_{method}.yaml" if own else load_recipe(method).path
+    return [str(bundle / "configs" / "train.yaml"), str(last)]
+
+
+def run(bundle: Path, method: str, seed: int, fraction: float, folder: Path, extra: dict[str, Any]) -> Path:
+    """Train, or go on where it broke off, and test; return the folder of what was written.
+
+    Args:
+        bundle: its folder.
+        method: teacher, alone, or a recipe.
+        seed: of weights, batches and the draw of labels.
+        fraction: of the training labels.
+        folder: of all runs.
+        extra: overrides from the command line.
+    """
+    where = folder / ("teacher" if method == "teacher" else f"{method}_{fraction:g}_seed{seed}")
+    given = {
+        "bundle_root": str(bundle),
+        "output_dir": str(where),
+        "teacher_checkpoint": str(folder / "teacher" / "model.pt"),
+        "seed": seed,
+        "resume": True,
+        **({} if method == "teacher" else {"labeled_fraction": fraction, "checkpoint": str(where / "model.pt")}),
+        **extra,
+    }
+    steps = [[]] if not (where / "model.pt").is_file() else []
+    for last in [*steps, [str(bundle / "configs" / "evaluate.yaml")]]:
+        workflow = ConfigWorkflow([*files(bundle, method), *last], workflow_type="train", logging_file=False, **given)
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    return where
+
+
+def figures(where: Path) -> dict[str, Any]:
+    """What is kept of a run: scores of the test section, a score for each case, costs.
+
+    Args:
+        where: folder of `run.json` and of `predictions.npz` or `scores.npz`.
+    """
+    told = json.loads((where / "run.json").read_text(encoding="utf-8"))
+    kept = {key: told.get(key) for key in KEPT}
+    if (where / "predictions.npz").is_file():
+        with np.load(where / "predictions.npz") as archive:
+            label, probability, case = (archive[key] for key in ("label", "probability", "case"))
+        metrics = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "auc": macro_auc}
+        metrics["ece"] = expected_calibration_error
+        scores = {name: float(metric(label, probability)) for name, metric in metrics.items()}
+        right = (probability.argmax(1) == label)[np.argsort(case)]
+        return {**kept, "scores": scores, "cases": {"correct": "".join(map(str, right.astype(int)))}}
+    with np.load(where / "scores.npz") as archive:
+        dice, hd95, names, case = (archive[key] for key in ("dice", "hd95", "structures", "case"))
+    scores = {}
+    for metric, values in (("dice", dice), ("hd95", hd95)):
+        scores |= {f"{metric}_{name}": float(column.mean()) for name, column in zip(names, values.T, strict=True)}
+        scores[metric] = float(values.mean())
+    return {**kept, "scores": scores, "cases": {"dice": dice[np.argsort(case)].mean(1).round(5).tolist()}}
+
+
+def typed_command(words: Sequence[str]) -> str:
+    """What was typed, with the folders of this machine left out.
+
+    Args:
+        words: after the program's name.
+    """
+    said = ["python", "-m", "tests.benchmarks.study"]
+    for before, word in zip(["", *words[:-1]], words, strict=True):
+        said.append({"--dataset_dir": "DATA", "--output_dir": "OUT"}.get(before, word))
+    return shlex.join(said)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one and keep its figures, or print the table.
+
+    Args:
+        argv: what was typed after the program's name.
+    """
+    parser = argparse.ArgumentParser(
+        "python -m tests.benchmarks.study", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", help="name of a folder in bundles/")
+    parser.add_argument("method", nargs="?", help="teacher, alone, or a recipe")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labeled_fraction", type=float, default=1.0)
+    parser.add_argument("--output_dir", type=Path, help="of what is trained; by default study/BUNDLE")
+    parser.add_argument("--table", action="store_true", help="print the table of what was kept")
+    args, tokens = parser.parse_known_args(argv)
+    bundle = BUNDLES / args.bundle
+    results = bundle / "docs" / "results"
+    if args.table:
+        print(table([json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]))
+        return
+    extra = read_overrides(tokens)
+    folder = args.output_dir or Path("study") / args.bundle
+    where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra)
+    kept = {
+        "command": typed_command(sys.argv[1:] if argv is None else argv),
+        "method": args.method,
+        "labeled_fraction": args.labeled_fraction,
+    }
+    results.mkdir(exist_ok=True)
+    path = results / f"{where.name}.json"
+    path.write_text(json.dumps({**kept, **figures(where)}, indent=1) + "\n", encoding="utf-8")
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

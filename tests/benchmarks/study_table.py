@@ -1,0 +1,67 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+"""The runs of a study as a table, each method beside the student alone with the same labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy.stats import wilcoxon
+
+__all__ = ["compared", "table"]
+
+DIGITS = {"hd95": 2}  # millimetres; everything else is a part of one
+
+
+def _by_case(run: dict[str, Any]) -> np.ndarray:
+    """A score for each test case: whether it is right, or the mean Dice of its structures."""
+    ((_, values),) = run["cases"].items()
+    return np.array([float(x) for x in values])
+
+
+def compared(runs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]]) -> tuple[float, float]:
+    """Mean difference by case from the baseline, and the p-value of Wilcoxon's signed-rank test of it.
+
+    Seeds are averaged first, those which both have, so that a case counts once: the test says how sure the difference
+    is over *cases*, for these seeds.
+
+    Args:
+        runs: of one method, by seed.
+        baseline: of the student alone.
+    """
+    seeds = {run["seed"] for run in runs} & {run["seed"] for run in baseline}
+    if not seeds:
+        return float("nan"), float("nan")
+    means = [np.mean([_by_case(run) for run in side if run["seed"] in seeds], axis=0) for side in (runs, baseline)]
+    apart = means[0] - means[1]
+    return float(apart.mean()), float(wilcoxon(apart).pvalue) if apart.any() else 1.0
+
+
+def table(runs: Sequence[dict[str, Any]]) -> str:
+    """A table in Markdown: mean and sample standard deviation over seeds, and the comparison by case.
+
+    Args:
+        runs: what `study.py` keeps of each.
+    """
+    names = list(runs[0]["scores"])
+    head = ["network", "labels", "seeds", *names, "difference by case", "p", "parameters", "MFLOPs", "CPU ms"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    order = {"teacher": 0, "alone": 1}
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault((-run["labeled_fraction"], order.get(run["method"], 2), run["method"]), []).append(run)
+    for (part, place, method), mine in sorted(groups.items()):
+        cells = [method, f"{-100 * part:g} %", str(len(mine))]
+        for name in names:
+            values = [run["scores"][name] for run in mine]
+            digits = DIGITS.get(name.split("_")[0], 3)
+            spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
+            cells.append(f"{np.mean(values):.{digits}f}{spread}")
+        difference, p = compared(mine, groups.get((part, 1, "alone"), [])) if place == 2 else (np.nan, np.nan)
+        cells += ["" if np.isnan(difference) else f"{difference:+.4f}", "" if np.isnan(p) else f"{p:.2g}"]
+        cells += [f"{mine[0]['parameters']:,}", f"{mine[0]['flops'] / 1e6:.1f}"]
+        cells += [f"{np.median([run['latency_ms'] for run in mine]):.1f}"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

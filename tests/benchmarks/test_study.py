@@ -1,0 +1,78 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import wilcoxon
+
+from tests.benchmarks import study
+from tests.benchmarks.study_table import compared, table
+from tests.volumes import write_volumes
+
+COSTS = {"parameters": 1200, "flops": 3e6, "latency_ms": 1.0}
+
+
+def record(method: str, seed: int, dice: list[float], fraction: float = 1.0) -> dict:
+    scores = {"dice": float(np.mean(dice)), "hd95": 2.0}
+    return {
+        "method": method,
+        "seed": seed,
+        "labeled_fraction": fraction,
+        "scores": scores,
+        "cases": {"dice": dice},
+        **COSTS,
+    }
+
+
+def test_seeds_are_averaged_before_cases_are_compared():
+    random = np.random.RandomState(0)
+    alone, kd = random.rand(2, 3, 8)  # three seeds of eight cases
+    difference, p = compared(
+        [record("kd", i, list(x)) for i, x in enumerate(kd)],
+        [record("alone", i, list(x)) for i, x in enumerate(alone[:2])],
+    )
+    apart = kd[:2].mean(0) - alone[:2].mean(0)  # the seeds that both have
+    assert difference == pytest.approx(apart.mean()) and p == pytest.approx(wilcoxon(apart).pvalue)
+    assert np.isnan(compared([record("kd", 5, [0.1])], [record("alone", 0, [0.1])])[0])
+
+
+def test_table_compares_with_the_same_labels_only():
+    runs = [record("alone", 0, [0.5, 0.7]), record("alone", 1, [0.6, 0.8]), record("teacher", 0, [0.9, 0.9])]
+    runs += [record("kd", 0, [0.6, 0.9]), record("kd", 0, [0.6, 0.9], 0.1)]
+    lines = table(runs).splitlines()
+    names = [line.split(" | ")[0:2] for line in lines[2:]]
+    assert names == [["| teacher", "100 %"], ["| alone", "100 %"], ["| kd", "100 %"], ["| kd", "10 %"]]
+    assert "0.650 ± 0.071" in lines[3] and "+0.1500" in lines[4] and "+" not in lines[5] and "2.00" in lines[5]
+
+
+@pytest.mark.slow
+def test_a_study_trains_tests_resumes_and_keeps_its_figures(tmp_path, monkeypatch, capsys):
+    data = write_volumes(tmp_path / "data")
+    bundle = tmp_path / "bundles" / "hippocampus_segmentation"
+    bundle.mkdir(parents=True)
+    for name in ("configs", "scripts"):
+        (bundle / name).symlink_to(study.BUNDLES / bundle.name / name)
+    (bundle / "docs").mkdir()
+    monkeypatch.setattr(study, "BUNDLES", tmp_path / "bundles")
+    shared = ["--output_dir", str(tmp_path / "out"), "--dataset_dir", data, "--max_epochs", "1", "--progress", "False"]
+    shared += ["--patch_size", "[16,16,16]", "--window_size", "[24,24,24]"]
+    for method in ("teacher", "alone", "kd"):
+        study.main([bundle.name, method, *shared])
+    weights = (tmp_path / "out" / "kd_1_seed0" / "model.pt").stat().st_mtime_ns
+    study.main([bundle.name, "kd", *shared])  # what is trained is not trained again
+    assert (tmp_path / "out" / "kd_1_seed0" / "model.pt").stat().st_mtime_ns == weights
+    kept = json.loads((bundle / "docs" / "results" / "kd_1_seed0.json").read_text())
+    assert kept["recipe"] == "kd" and kept["command"].startswith("python -m tests.benchmarks.study hippocampus")
+    assert set(kept["scores"]) == {"dice", "dice_front", "dice_back", "hd95", "hd95_front", "hd95_back"}
+    assert np.mean(kept["cases"]["dice"]) == pytest.approx(kept["scores"]["dice"], abs=1e-4)
+    capsys.readouterr()
+    study.main([bundle.name, "--table"])
+    assert [line.split(" | ")[0] for line in capsys.readouterr().out.splitlines()[2:]] == [
+        "| teacher",
+        "| alone",
+        "| kd",
+    ]

@@ -1,0 +1,82 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from monai_kd.data import load_datalist
+from monai_kd.utils import DataError
+from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
+
+SHARED = Path(os.environ.get("MONAI_KD_DATA", "../shared/data")) / "seg3d_hippocampus"
+
+
+@pytest.fixture
+def prepare():
+    """The module `scripts/prepare_data.py`."""
+    spec = importlib.util.spec_from_file_location("prepare_hippocampus", CONFIGS.parent / "scripts" / "prepare_data.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def packed(folder: Path, cases: str, names: list[str]) -> Path:
+    folder.mkdir()
+    (folder / "cases.csv").write_text(cases)
+    with zipfile.ZipFile(folder / "volumes.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, name)
+    return folder
+
+
+def test_a_zip_with_a_split_is_unpacked(prepare, tmp_path):
+    names = [f"{part}/{x}.nii.gz" for part in ("images", "labels") for x in "abc"]
+    source = packed(tmp_path / "in", "file,split\na.nii.gz,train\nb.nii.gz,val\nc.nii.gz,test\n", names)
+    prepare.main([str(source), str(tmp_path / "out")])
+    found = {s: load_datalist(tmp_path / "out", s, ["image", "label"])[0] for s in ("training", "validation", "test")}
+    assert [found[s]["case"] for s in found] == ["a", "b", "c"]
+    assert Path(found["test"]["label"]).read_text() == "labels/c.nii.gz"
+
+
+def test_the_decathlons_folder_is_split_by_a_seed(prepare, tmp_path):
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / "in" / part).mkdir(parents=True)
+        for i in range(10):
+            (tmp_path / "in" / part / f"h_{i}.nii.gz").write_text(part)
+        (tmp_path / "in" / part / "._h_0.nii.gz").touch()  # as the Decathlon's archives have them
+    paths = [
+        prepare.main([str(tmp_path / "in"), str(tmp_path / name), "--seed", seed]) for name, seed in ("a0", "b0", "c1")
+    ]
+    contents = [json.loads(path.read_text()) for path in paths]
+    assert [len(contents[0][s]) for s in ("training", "validation", "test")] == [6, 2, 2]
+    assert contents[0] == contents[1] != contents[2]
+    assert not (tmp_path / "a" / "imagesTr" / "._h_0.nii.gz").exists()
+
+
+def test_what_is_missing_is_named(prepare, tmp_path):
+    source = packed(tmp_path / "in", "file,split\na.nii.gz,train\n", ["images/a.nii.gz"])
+    with pytest.raises(DataError, match=r"volumes.zip.*no labels/a.nii.gz"):
+        prepare.main([str(source), str(tmp_path / "out")])
+    (source / "cases.csv").write_text("file,split\na.nii.gz,other\n")
+    with pytest.raises(DataError, match=r"row 2.*'other'"):
+        prepare.main([str(source), str(tmp_path / "second")])
+    with pytest.raises(DataError, match="is there already"):
+        prepare.main([str(source), str(source)])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="0 zip files"):
+        prepare.main([str(tmp_path / "empty"), str(tmp_path / "third")])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason=f"no {SHARED}: set MONAI_KD_DATA")
+def test_the_real_volumes(prepare, tmp_path):
+    prepare.main([str(SHARED), str(tmp_path / "out")])
+    counts = [len(load_datalist(tmp_path / "out", s, ["image", "label"])) for s in ("training", "validation", "test")]
+    assert counts == [156, 52, 52]

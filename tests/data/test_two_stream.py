@@ -1,0 +1,58 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+import torch
+from monai.data import ThreadDataLoader
+
+from monai_kd.data import TwoStreamBatchSampler
+from monai_kd.utils import DataError
+
+LABELED = [i % 5 == 0 for i in range(23)]  # 5 labelled, 18 not
+
+
+@pytest.mark.parametrize(("epoch", "batches"), [("unlabeled", 6), ("labeled", 5)])
+def test_one_stream_is_the_epoch_and_the_other_is_cycled(epoch, batches):
+    torch.manual_seed(0)
+    sampler = TwoStreamBatchSampler(LABELED, 4, 1, epoch)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler) == batches
+    assert all([LABELED[i] for i in batch] == [True, False, False, False] for batch in drawn)
+    counts = Counter(i for batch in drawn for i in batch)
+    led = [counts[i] for i, flag in enumerate(LABELED) if flag == (epoch == "labeled")]
+    other = [counts[i] for i, flag in enumerate(LABELED) if flag != (epoch == "labeled")]
+    assert set(led) == {1}
+    assert max(other) - min(other) <= 1  # none is drawn again before all were
+
+
+def test_every_epoch_is_another_and_torchs_seed_decides():
+    sampler = TwoStreamBatchSampler(LABELED, 6, 2)
+    torch.manual_seed(3)
+    first, second = list(sampler), list(sampler)
+    torch.manual_seed(3)
+    assert first == list(sampler) != second
+
+
+def test_a_loader_takes_it():
+    items = [{"x": float(i), "labeled": flag} for i, flag in enumerate(LABELED)]
+    loader = ThreadDataLoader(items, batch_sampler=TwoStreamBatchSampler(LABELED, 4, 2), num_workers=0)
+    assert [batch["labeled"].tolist() for batch in loader] == [[True, True, False, False]] * 9
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((LABELED, 4, 4), "labeled_size: must be from 1 to 3, got 4"),
+        ((LABELED, 4, 0), "from 1 to 3, got 0"),
+        ((LABELED, 9, 6), "5 labelled items, a batch wants 6.*labeled_fraction"),
+        (([True] * 5, 4, 2), "0 unlabelled items, a batch wants 2"),
+        ((LABELED, 4, 2, "both"), "epoch: must be 'labeled' or 'unlabeled', got 'both'"),
+    ],
+)
+def test_impossible_batches_are_refused(arguments, message):
+    with pytest.raises(DataError, match=message):
+        TwoStreamBatchSampler(*arguments)
