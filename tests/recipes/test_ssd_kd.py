@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, ConfigWorkflow
+from skimage.color import rgb2hed
 from torch import Tensor, nn
 
+from monai_kd.data import write_ihc_patches
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
 from monai_kd.networks import PooledConnector, Teacher
@@ -121,3 +125,23 @@ def test_hidden_labels_teach_nothing():
     other = {**batch, "label": torch.tensor([0, 2, 2, 1])}
     losses = [method.objective(method.inferer(b, student, method.objective.needs()), b) for b in (batch, other)]
     assert losses[0].item() == losses[1].item()
+
+
+def test_views_of_the_second_modality_are_turned_with_the_students(tmp_path):
+    bundle = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
+    workflow = ConfigWorkflow(
+        config_file=[str(bundle / "configs" / "train.yaml"), str(load_recipe("ssd_kd").path)],
+        workflow_type="train",
+        logging_file=False,
+        bundle_root=str(tmp_path),
+        dataset_dir=write_ihc_patches(tmp_path / "data", stride=64),
+        device="$torch.device('cpu')",
+        **{"train::noises": "$[]"},
+    )
+    workflow.initialize()
+    item = workflow.train_dataset[3]
+    workflow.finalize()
+    for i, end in enumerate(("", "_2", "_3", "_4")):
+        assert item[f"image{end}"].equal(torch.rot90(item["image"], i, (1, 2)))
+        stain = rgb2hed(item[f"privileged{end}"].permute(1, 2, 0).numpy())[..., 0].clip(0, 0.1)
+        assert np.corrcoef(stain.ravel(), item[f"image{end}"].flatten().numpy())[0, 1] > 0.99

@@ -18,13 +18,12 @@ import os
 import shutil
 import tempfile
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
+from monai_kd.data import split_groups
 from monai_kd.utils.errors import DataError
 
 SHARES = {"training": 0.7, "validation": 0.1, "test": 0.2}
@@ -98,34 +97,6 @@ def _known(dx: str, file: Path, number: int) -> str:
     return dx
 
 
-def divide(labels: Sequence[str], lesions: Sequence[str], seed: int = 0) -> list[str]:
-    """Give each lesion a section so that every section has its share of every class.
-
-    Class by class, lesions in random order go to the section that has the least of its share; a lesion with pictures of
-    several classes goes with the first of them.
-
-    Args:
-        labels: class of each picture.
-        lesions: of each picture.
-        seed: of the order.
-
-    Returns:
-        The section of each picture.
-    """
-    size, label = Counter(lesions), {}
-    for lesion, y in zip(lesions, labels, strict=True):
-        label.setdefault(lesion, y)
-    order = np.random.RandomState(seed).permutation(sorted(label))
-    section: dict[str, str] = {}
-    for y in sorted(set(labels)):
-        have = dict.fromkeys(SHARES, 0)
-        for lesion in order:
-            if label[lesion] == y:
-                least = min(SHARES, key=lambda name: have[name] / SHARES[name])
-                section[lesion], have[least] = least, have[least] + size[lesion]
-    return [section[lesion] for lesion in lesions]
-
-
 def read_pictures(source: Path) -> Iterator[tuple[str, str, bytes]]:
     """Yield name without ending, ending and content of every picture below `source`, in folders and in zip files."""
     for file in sorted(source.rglob("*")):
@@ -174,7 +145,9 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int | None = 
         sections = [SECTION[row["split"].lower()] for row in rows]
         split = "the table's own"
     else:
-        sections = divide([row["dx"] for row in rows], [row["lesion"] for row in rows], seed)
+        labels, lesions = [classes.index(row["dx"]) for row in rows], [row["lesion"] for row in rows]
+        names = list(SHARES)
+        sections = [names[part] for part in split_groups(labels, lesions, list(SHARES.values()), seed)]
         split = f"drawn by lesion, stratified, seed {seed}"
     first: dict[str, str] = {}
     for row, section in zip(rows, sections, strict=True):

@@ -13,7 +13,8 @@ from monai_kd.recipes import list_recipes, load_recipe
 from tests.bundles.skin_lesion_classification.workflows import run
 
 KIND = "classification"
-RECIPES = [recipe.id for recipe in list_recipes() if KIND in recipe.info["kinds"]]
+BAGS = {"weno"}  # for bags, which this bundle has none of
+RECIPES = [recipe.id for recipe in list_recipes() if KIND in recipe.info["kinds"] and recipe.id not in BAGS]
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -115,3 +115,8 @@ def test_head_of_the_first_stage_is_kept_when_a_run_is_resumed(make, teacher, tm
     again = run(make(recipe, max_epochs=2, resume=True))
     assert again.trainer.state.iteration == 2 * again.trainer.state.epoch_length
     assert all(v.equal(head[k]) for k, v in again.parser.get_parsed_content("teacher_head").state_dict().items())
+    start = make(recipe).parser.get_parsed_content("teacher_head").state_dict()
+    assert not any(v.equal(head[k]) for k, v in start.items())  # it had learnt
+    run(make(recipe, "evaluate.yaml"))
+    (one,) = load_runs(tmp_path / "output")
+    assert (one.role, one.recipe, one.parameters) == ("distilled", "ssd_kd", 78191)
