@@ -25,7 +25,7 @@ from .paraphraser import Paraphraser, Translator
 from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
 from .teacher import Teacher, teachers_in
-from .teacher_bundle import load_teacher_bundle
+from .teacher_bundle import bundle_network, load_teacher_bundle
 from .variational import VariationalConnector
 from .virtual_teacher import VirtualTeacher
 from .weights import check_resettable, fresh_copy, load_weights, reset_parameters
