@@ -22,10 +22,13 @@ from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .monte_carlo import MonteCarloTeacher
 from .paraphraser import Paraphraser, Translator
+from .ranked_views import RankedViews, ranked_selection
 from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
+from .stack_views import StackViews, split_views
 from .teacher import Teacher, teachers_in
 from .teacher_bundle import bundle_network, load_teacher_bundle
 from .variational import VariationalConnector
+from .view_similarity import ViewSimilarity
 from .virtual_teacher import VirtualTeacher
 from .weights import check_resettable, fresh_copy, load_weights, reset_parameters

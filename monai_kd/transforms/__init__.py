@@ -4,3 +4,4 @@
 from __future__ import annotations
 
 from .dense_label import DenseLabeld
+from .rotation_stack import RotationStack, RotationStackD, RotationStackd, RotationStackDict
