@@ -92,7 +92,7 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
         from monai_kd.commands.composition import compose
         from monai_kd.commands.teacher import compare_with_teacher, teacher_overrides
 
-        below = teacher_overrides(args.teacher) if args.teacher else {}
+        below = teacher_overrides(args.teacher, packed=args.command == "pack") if args.teacher else {}
         composed = compose(args.id, args.bundle, args.config_file, tokens, below)
         if args.teacher:
             compare_with_teacher(composed, args.teacher)

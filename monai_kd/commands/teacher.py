@@ -11,24 +11,26 @@ from monai.bundle import ConfigParser
 from monai_kd.commands.composition import Composition
 from monai_kd.commands.plain import strings
 from monai_kd.networks.teacher_bundle import warn_prepared_otherwise
-from monai_kd.utils.bundle import config_files, importable, in_bundle, read_bundle, resolved
+from monai_kd.utils.bundle import apart, config_files, in_bundle, read_bundle, resolved
 from monai_kd.utils.errors import ConfigError
 
 __all__ = ["compare_with_teacher", "teacher_overrides"]
 
 
-def teacher_overrides(bundle: str | Path) -> dict[str, Any]:
+def teacher_overrides(bundle: str | Path, packed: bool = False) -> dict[str, Any]:
     """Make the network that a bundle publishes the teacher of another: what `--teacher` lays over.
 
     Args:
         bundle: the teacher's bundle, with `network_def` in its inference or training and its weights in
             `models/model.pt`.
+        packed: the teacher's network must be written down, so that it can be built without its bundle.
 
     Returns:
-        `teacher_def`, free of references, and `teacher_checkpoint`.
+        `teacher_def`, free of references, and `teacher_checkpoint`. A network that cannot be written down (it is in the
+        bundle's own `scripts`, or its arguments are no text and numbers) is built from its bundle when it is run.
 
     Raises:
-        ConfigError: the bundle lacks one of them, or its network cannot be written down without running code.
+        ConfigError: the bundle lacks one of them, or `packed` cannot be.
     """
     folder = Path(bundle)
     weights = folder / "models" / "model.pt"
@@ -37,13 +39,23 @@ def teacher_overrides(bundle: str | Path) -> dict[str, Any]:
     parser = read_bundle(folder)
     if "network_def" not in parser:
         raise ConfigError("has no network_def", where=str(folder))
-    with importable(folder):
+    try:
+        network = _written_down(parser, folder)
+    except ConfigError:
+        if packed:
+            raise
+        network = {"_target_": "monai_kd.networks.bundle_network", "folder": str(folder)}
+    return {"teacher_def": network, "teacher_checkpoint": str(weights)}
+
+
+def _written_down(parser: ConfigParser, folder: Path) -> Any:
+    with apart(folder):
         network = resolved(parser, "network_def", str(folder))
     if any(text.startswith("scripts.") for _, text in strings(network)):
         raise ConfigError(
             "network_def is in the bundle's own scripts", where=str(folder), fix="copy them to the student's"
         )
-    return {"teacher_def": network, "teacher_checkpoint": str(weights)}
+    return network
 
 
 def compare_with_teacher(composed: Composition, bundle: str | Path) -> None:

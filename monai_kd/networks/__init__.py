@@ -27,7 +27,7 @@ from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
 from .stack_views import StackViews, split_views
 from .teacher import Teacher, teachers_in
-from .teacher_bundle import load_teacher_bundle
+from .teacher_bundle import bundle_network, load_teacher_bundle
 from .variational import VariationalConnector
 from .view_similarity import ViewSimilarity
 from .virtual_teacher import VirtualTeacher

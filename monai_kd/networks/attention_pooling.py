@@ -81,8 +81,8 @@ class AttentionPooling(nn.Module):
             )
         h = self.embed(features)
         scores = self.attention(h).squeeze(1)
-        weights = _softmax_in_bags(to_float(scores), bag, keep).to(h.dtype)
         count = int(bag.max()) + 1
+        weights = _softmax_in_bags(to_float(scores), bag, count, keep).to(h.dtype)
         pooled = h.new_zeros(count, h.shape[1]).index_add(0, bag, weights.unsqueeze(1) * h)
         return {"logits": self.myfc(pooled), "scores": scores}
 
@@ -95,15 +95,15 @@ class AttentionPooling(nn.Module):
         return self.attention(self.embed(features)).squeeze(1)
 
 
-def _softmax_in_bags(scores: Tensor, bag: Tensor, keep: Tensor | None = None) -> Tensor:
+def _softmax_in_bags(scores: Tensor, bag: Tensor, count: int, keep: Tensor | None = None) -> Tensor:
     """The softmax of scores over the instances of each bag; an instance that is not kept has 0.
 
     Args:
         scores: s, [M].
         bag: which bag each instance is of, [M].
+        count: number of bags.
         keep: which instances take part, [M] boolean; a bag without any keeps all.
     """
-    count = int(bag.max()) + 1
     if keep is not None:
         kept = torch.zeros(count, dtype=torch.long, device=bag.device).index_add(0, bag, keep.long())
         scores = scores.masked_fill(~(keep | (kept[bag] == 0)), -torch.inf)

@@ -16,7 +16,35 @@ from monai_kd.utils import ConfigError, suggest
 from monai_kd.utils.bundle import apart, read_bundle
 from monai_kd.utils.preprocessing import differences, read_preprocessing
 
-__all__ = ["load_teacher_bundle", "warn_prepared_otherwise"]
+__all__ = ["bundle_network", "load_teacher_bundle", "warn_prepared_otherwise"]
+
+
+def bundle_network(folder: str | os.PathLike, network: str = "network_def") -> nn.Module:
+    """Build the network of a MONAI bundle, without its weights.
+
+    From `configs/inference`, or else `configs/train`. The bundle's own `scripts` are found, and do not get in the way
+    of another bundle's. Building runs what the configuration says, as MONAI does: take bundles you trust.
+
+    Args:
+        folder: the bundle's folder.
+        network: the key of the network.
+
+    Raises:
+        ConfigError: no such configuration or key, or what is there is no network.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ConfigError("no such folder", where=str(folder), fix="a bundle is a folder with configs and models")
+    parser = read_bundle(folder)
+    if network not in parser:
+        raise ConfigError(
+            f"has no {network!r}", where=str(folder), fix=suggest(network, map(str, parser.get()), "keys")
+        )
+    with apart(folder):
+        built = parser.get_parsed_content(network)
+    if not isinstance(built, nn.Module):
+        raise ConfigError(f"{network!r} is a {type(built).__name__}, not a network", where=str(folder))
+    return built
 
 
 def load_teacher_bundle(
@@ -27,9 +55,7 @@ def load_teacher_bundle(
 ) -> Teacher:
     """Make the network that a MONAI bundle publishes a teacher: of the model zoo, or of one's own.
 
-    The network is built from `configs/inference` (or else `configs/train`) with all its weights; a bundle's own
-    `scripts` are found, and do not get in the way of another bundle's. Building runs what the configuration says, as
-    MONAI does: load bundles you trust.
+    The network comes from :func:`bundle_network`, with all its weights.
 
     A teacher expects images as it was trained on. Where the student's bundle brings them to another spacing,
     orientation, range of values or size, a warning names each difference.
@@ -58,17 +84,7 @@ def load_teacher_bundle(
         torch.Size([1, 3])
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise ConfigError("no such folder", where=str(folder), fix="a bundle is a folder with configs and models")
-    parser = read_bundle(folder)
-    if network not in parser:
-        raise ConfigError(
-            f"has no {network!r}", where=str(folder), fix=suggest(network, map(str, parser.get()), "keys")
-        )
-    with apart(folder):
-        built = parser.get_parsed_content(network)
-    if not isinstance(built, nn.Module):
-        raise ConfigError(f"{network!r} is a {type(built).__name__}, not a network", where=str(folder))
+    built = bundle_network(folder, network)
     load_weights(built, folder / checkpoint, hint="a bundle's folder holds the weights it was published with")
     if student is not None:
         warn_prepared_otherwise(read_bundle(Path(student)), Path(student), folder)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from monai.bundle import ConfigExpression, ConfigParser
@@ -55,6 +56,10 @@ def importable(bundle: Path) -> Iterator[None]:
 def apart(bundle: Path) -> Iterator[None]:
     """Let the bundle's `scripts` be imported for a while, whatever `scripts` of another bundle there are."""
     others = {name: sys.modules.pop(name) for name in _scripts()}
+    folder = bundle.resolve() / "scripts"
+    if folder.is_dir() and not (folder / "__init__.py").is_file():  # or else another's that has one goes first
+        sys.modules["scripts"] = ModuleType("scripts")
+        sys.modules["scripts"].__path__ = [str(folder)]
     try:
         with importable(bundle):
             yield
