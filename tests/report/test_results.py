@@ -11,8 +11,11 @@ import pytest
 
 from monai_kd.metrics import accuracy, agreement, balanced_accuracy, macro_auc, resampled_rows
 from monai_kd.report import load_runs
-from monai_kd.report.results import PRIMARY, SCORES, Score, compare, plain, rows_of
+from monai_kd.report.results import Score, compare, plain, rows_of
+from monai_kd.report.tasks import CLASSIFICATION
 from monai_kd.utils.errors import DataError
+
+PRIMARY = CLASSIFICATION.primary
 
 
 @pytest.fixture
@@ -29,8 +32,8 @@ def test_rows_are_ordered_by_setting_then_role(make_run):
 
 def test_scores_are_means_and_deviations_over_seeds(rows):
     for row in rows:
-        for name, metric in SCORES.items():
-            values = [metric(run.label, run.probability) for run in row.runs]
+        for name, measure in CLASSIFICATION.scores.items():
+            values = [measure.metric(run.label, run.probability) for run in row.runs]
             assert row.scores[name].seeds == pytest.approx(values)
             assert row.scores[name].mean == pytest.approx(statistics.mean(values))
             if len(values) > 1:

@@ -10,8 +10,11 @@ import pytest
 
 from monai_kd.metrics import Interval
 from monai_kd.report import load_runs
-from monai_kd.report.results import PRIMARY, Comparison, Score, compare, rows_of
+from monai_kd.report.results import Comparison, Score, compare, rows_of
+from monai_kd.report.tasks import CLASSIFICATION
 from monai_kd.report.verdict import HELPS, NO_HELP, UNCLEAR, headline, judge
+
+PRIMARY = CLASSIFICATION.primary
 
 
 @pytest.fixture
