@@ -38,7 +38,7 @@ def dot_chart(lanes: Sequence[Lane], cases: Sequence[str], label: str, style: st
         digits: of the numbers.
         lower: whether a case is better below zero.
     """
-    left, right, width = 24 + 7.2 * min(16, max(len(lane.name) for lane in lanes)), 104, 490
+    left, right, width = 24 + 7.2 * min(16, max(len(lane.name) for lane in lanes)), 112, 490
     height, base = TALL * len(lanes) + 44, TALL * len(lanes) + 6
     values = [v for lane in lanes for v in (0.0, *lane.values, lane.low, lane.high) if math.isfinite(v)]
     ticks = nice_ticks(min(values), max(values))
@@ -65,7 +65,7 @@ def dot_chart(lanes: Sequence[Lane], cases: Sequence[str], label: str, style: st
         drawn.append(node("rect", x=x - 1.5, y=float(y - 10), width="3", height="20", rx="1.5", class_=f"dot {style}"))
         better = sum(value < 0 if lower else value > 0 for value in lane.values)
         drawn.append(words(width - right + 12, y - 2, signed(lane.value, digits), class_="strong"))
-        drawn.append(words(width - right + 12, y + 13, f"better in {better} of {len(lane.values)}"))
+        drawn.append(words(width - right + 12, y + 13, f"{better} of {len(lane.values)} better"))
     return picture(width, height, label, axis, drawn)
 
 

@@ -51,7 +51,7 @@ def difference_chart(comparison: Comparison, rows: Sequence[Row]) -> Node:
 def cases(group: Group, rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[Node]:
     """Draw the differences distilled minus alone of each test case, a figure for each comparison and kind of score."""
     figures = []
-    for comparison in (c for c in comparisons if c.by_case and c.distilled in group.rows):
+    for comparison in (c for c in comparisons if c.by_case and any(c.distilled is row for row in group.rows)):
         row, measures = comparison.distilled, comparison.task.scores
         names, style = row.runs[0].case.tolist(), tint(row, rows)
         for label in dict.fromkeys(measures[key].label for key in comparison.by_case):
@@ -63,7 +63,7 @@ def cases(group: Group, rows: Sequence[Row], comparisons: Sequence[Comparison]) 
             kind = measures[keys[0]]
             label = f"{kind.axis}, distilled minus alone"
             chart = dot_chart(lanes, names, label, style, kind.digits, kind.lower)
-            aside = f"{kind.label}, better {'below' if kind.lower else 'above'} zero"
+            aside = f"{kind.label}, better {'left' if kind.lower else 'right'} of zero"
             figures.append(_figure(" · ".join(part for part in (row.title, row.recipe) if part), aside, chart))
     return figures
 

@@ -134,7 +134,7 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
 
 
 def read_scores(path: Path) -> dict[str, np.ndarray]:
-    """Read and check a `scores.npz`, its rows sorted by case.
+    """Read and check a `scores.npz`, its rows sorted by case; its distances are in mm if it has no `unit`.
 
     Raises:
         DataError: keys that are missing or do not fit each other, a case or a structure that occurs twice, a Dice that
@@ -149,6 +149,8 @@ def read_scores(path: Path) -> dict[str, np.ndarray]:
     names, count = arrays["structures"].astype(str), arrays["case"].size
     check("structures", names.ndim == 1 and names.size > 0, f"expected shape [S], got {list(names.shape)}")
     check("structures", len(set(names.tolist())) == names.size, f"a name occurs twice: {', '.join(names.tolist())}")
+    unit = arrays.get("unit", np.array("mm"))
+    check("unit", unit.shape == () and unit.dtype.kind == "U", f"expected a text, got {unit.dtype} {list(unit.shape)}")
     check("case", count > 0, "there is no case to score")
     shapes = {"case": [count], "group": [count], "dice": [count, names.size], "hd95": [count, names.size]}
     for key, shape in shapes.items():
@@ -163,7 +165,7 @@ def read_scores(path: Path) -> dict[str, np.ndarray]:
             check(key, False, f"{values[row, column]:g} of {where} is not {'in 0..1' if high == 1 else 'a distance'}")
         arrays[key] = values
     table = {"group": arrays["group"].astype(str), "dice": arrays["dice"], "hd95": arrays["hd95"]}
-    return {"structures": names, **_by_case(path, arrays["case"], table)}
+    return {"structures": names, "unit": unit, **_by_case(path, arrays["case"], table)}
 
 
 def _by_case(path: Path, names: np.ndarray, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

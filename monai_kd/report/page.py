@@ -34,7 +34,7 @@ def write_report(directory: str | os.PathLike, output: str | os.PathLike | None 
       block), and if wanted `teacher_probability` [N, C]; without it, the answers of the one teacher tested on the same
       cases;
     - or `scores.npz`, as `monai_kd.handlers.SegmentationScores` writes it: `case` [N] names, `group` [N], `structures`
-      [S] names, `dice` [N, S] and `hd95` [N, S] in millimetres;
+      [S] names, `dice` [N, S], `hd95` [N, S] and its `unit`, mm if there is none;
     - if wanted `history.csv`: `epoch` and any other columns; those named `val_...` are drawn over all networks;
     - if wanted, beside `predictions.npz`, `examples.npz`: `images` (uint8, [K, H, W] or [K, H, W, 3]), `label` [K], and
       if wanted `privileged` pictures and the classes that `teacher`, `alone` and `distilled` name, [K].

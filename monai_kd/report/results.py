@@ -148,6 +148,8 @@ def _compare(alone: Row, distilled: Row) -> Comparison:
     draws = np.mean([distilled.draws[j] - alone.draws[i] for i, j in pairs], axis=0)
     by_case = {}
     for name, measure in task.scores.items():
+        for i, _ in pairs[1:] if measure.by_case else ():
+            _check_same_test(alone.runs[pairs[0][0]], alone.runs[i])  # a case is the mean of its seeds
         if (values := measure.by_case) is not None:
             apart = [values(*distilled.runs[j].tested) - values(*alone.runs[i].tested) for i, j in pairs]
             by_case[name] = np.mean(apart, axis=0)
@@ -167,7 +169,7 @@ def _check_same_test(alone: Run, distilled: Run) -> None:
         if not np.array_equal(getattr(alone, key), getattr(distilled, key)):
             where = f"{distilled.folder / file}, key '{key}'"
             what = f"differs from {alone.folder / file}"
-            raise DataError(what, where=where, fix="test both students on the same cases")
+            raise DataError(what, where=where, fix="test all on the same cases")
 
 
 def plain(value: Any) -> Any:

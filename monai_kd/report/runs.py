@@ -132,6 +132,9 @@ def load_runs(directory: str | os.PathLike) -> list[Run]:
             file, key = run.task.classes
             what = f"{key} {', '.join(run.classes)} differ from {', '.join(first.classes)} of {first.folder}"
             raise DataError(what, where=f"{run.folder / file}, key '{key}'", fix=fix)
+        if run.task.units != first.task.units:
+            what = f"{', '.join(run.task.units)} differs from {', '.join(first.task.units)} of {first.folder}"
+            raise DataError(what, where=f"{run.folder / run.task.file}, key 'unit'", fix="test all in one unit")
     return [_with_teacher(run, [r for r in runs if r.role == "teacher"]) for run in runs]
 
 

@@ -87,8 +87,12 @@ def body(
             class_="note",
         ),
         results_table(rows, comparisons),
-        [_scores(groups, rows, key) for key in task.charts],
-        [_section(*drawn[name], groups) for name in task.sections if name != "cases" or comparisons],
+        _scores(groups, rows),
+        [
+            _section(*drawn[name], groups)
+            for name in task.sections
+            if name != "cases" or any(c.by_case for c in comparisons)
+        ],
         node("h2", "How this was made"),
         node("div", _made(runs, versions), class_="card"),
         node("h3", "Commands"),
@@ -161,15 +165,17 @@ def _card(comparison: Comparison, rows: Sequence[Row]) -> Node:
     )
 
 
-def _scores(groups: Sequence[Group], rows: Sequence[Row], key: str) -> list[Node]:
-    name = rows[0].task.scores[key].name
-    drawn = [
-        node(
-            "figure", node("figcaption", g.setting or "All networks"), figures.score_chart(g, rows, key), class_="card"
-        )
-        for g in groups
-    ]
-    return [node("h3", f"{name[0].upper()}{name[1:]} of each network"), node("div", drawn, class_="grid two")]
+def _scores(groups: Sequence[Group], rows: Sequence[Row]) -> list[Node]:
+    """The charts of all networks' scores, below a heading for each kind of score."""
+    task, parts = rows[0].task, []
+    for label in dict.fromkeys(task.scores[key].label for key in task.charts):
+        drawn = []
+        for group, key in ((g, k) for g in groups for k in task.charts if task.scores[k].label == label):
+            below, chart = task.scores[key].below, figures.score_chart(group, rows, key)
+            caption = node("figcaption", group.setting or "All networks", node("small", below) if below else None)
+            drawn.append(node("figure", caption, chart, class_="card"))
+        parts += [node("h3", f"{label[0].upper()}{label[1:]} of each network"), node("div", drawn, class_="grid two")]
+    return parts
 
 
 def _made(runs: Sequence[Run], versions: Mapping[str, str]) -> Node:

@@ -68,6 +68,10 @@ class Task:
     reading: Mapping[str, str] = field(repr=False)  #: words of the page and what they mean
     likeness: Mapping[str, Metric] = field(default_factory=dict)  #: of a student's answers and its teacher's
 
+    @property
+    def units(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(measure.unit for measure in self.scores.values() if measure.unit))
+
 
 CLASSIFICATION = Task(
     name="classification",
@@ -96,15 +100,16 @@ CLASSIFICATION = Task(
 )
 
 
-def segmentation(structures: Sequence[str]) -> Task:
+def segmentation(structures: Sequence[str], unit: str = "mm") -> Task:
     """The task of segmenting these structures; a single one needs no means over structures.
 
     Args:
         structures: their names, without the background, S.
+        unit: of the distances.
     """
     dice, hd95 = (
         _measures(0, structures, label="Dice"),
-        _measures(1, structures, label="HD95", lower=True, digits=2, unit="mm"),
+        _measures(1, structures, label="HD95", lower=True, digits=2, unit=unit),
     )
     return Task(
         name="segmentation",
@@ -121,8 +126,8 @@ def segmentation(structures: Sequence[str]) -> Task:
         reading={
             "Dice": "Twice the overlap over the sum of both sizes, mean over cases; that of no structure is the mean "
             "over structures. A structure neither there nor found counts 1, one missed or made up 0.",
-            "HD95": "95th percentile of the distances from surface to surface, the larger of both directions, mean "
-            "over cases. A structure missed or made up counts the diagonal of the image.",
+            "HD95": f"95th percentile of the distances from surface to surface in {unit}, the larger of both "
+            "directions, mean over cases. A structure missed or made up counts the diagonal of the image.",
             "smallest gain": "0.005 of Dice, the smallest gain of interest: fixed here for every data set and method, "
             "so that no result chooses it.",
             "p": "Wilcoxon’s signed-rank test of the differences by case, two-sided, seeds averaged first. It takes "
@@ -170,4 +175,4 @@ def read_task(folder: Path) -> tuple[Task, dict[str, np.ndarray]]:
     if found == [CLASSIFICATION.file]:
         return CLASSIFICATION, read_predictions(folder / found[0])
     arrays = read_scores(folder / found[0])
-    return segmentation(arrays["structures"].tolist()), arrays
+    return segmentation(arrays["structures"].tolist(), str(arrays.pop("unit"))), arrays

@@ -48,7 +48,8 @@ def judge(comparison: Comparison) -> Verdict:
     plainly, sign = (partial(write, digits=measure.digits) for write in (decimal, signed))
     told = "no interval" if math.isnan(span.low) else f"95 % interval {interval(span.low, span.high, sign)}"
     if task.primary in comparison.p_values:
-        told += f"; over {len(comparison.by_case[task.primary])} cases {p_value(comparison.p_values[task.primary])}"
+        cases = len(comparison.by_case[task.primary])
+        told += f"; Wilcoxon over {cases} cases {p_value(comparison.p_values[task.primary])}"
     facts = (
         f"Mean {name} is {plainly(_mean(comparison, 'alone'))} alone and {plainly(_mean(comparison, 'distilled'))} "
         f"distilled: {sign(gain.mean)} over {seeds} ({told}), better in {better} of {count}."
