@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import Tensor, nn
 
 from monai_kd.utils import ConfigError, ShapeMismatchError
@@ -44,8 +46,7 @@ class Projector(nn.Module):
         self.in_channels = in_channels
         widths = [in_channels, *[channels] * layers]
         hidden = [
-            nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU())
-            for a, b in zip(widths[:-2], widths[1:-1], strict=True)
+            nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU()) for a, b in pairwise(widths[:-1])
         ]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-2], channels))
 

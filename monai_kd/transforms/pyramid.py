@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor, ensure_tuple
+from monai.transforms import MapTransform, Rotate90, Transform
+from monai.utils import convert_to_dst_type, convert_to_tensor, ensure_tuple
 from torch import Tensor
 
 from monai_kd.utils import ConfigError, ShapeMismatchError
@@ -47,7 +47,7 @@ class Pyramid(Transform):
         ([[[2.5, 4.5], [10.5, 12.5]]], [[[7.5]]])
     """
 
-    backend = [TransformBackends.TORCH]
+    backend = Rotate90.backend
 
     def __init__(self, factors: int | Sequence[int] = (2, 4)) -> None:
         self.factors: tuple[int, ...] = ensure_tuple(factors)
@@ -67,9 +67,7 @@ class Pyramid(Transform):
         size = image.shape[1:]
         if len(size) not in _POOL or min(size) < max(self.factors):
             what = f"the image is {tuple(image.shape)}, the factors are {self.factors}"
-            raise ShapeMismatchError(
-                what, where="Pyramid", fix="each of one to three sides must be at least the factor"
-            )
+            raise ShapeMismatchError(what, where="Pyramid", fix="each side must be at least the factor")
         return [self._at(image, r, img) for r in self.factors]
 
     def _at(self, image: Tensor, factor: int, given: NdarrayOrTensor) -> NdarrayOrTensor:
@@ -80,8 +78,9 @@ class Pyramid(Transform):
         small = _POOL[plain.ndim - 1](exact[None], factor)[0]
         if isinstance(image, MetaTensor):
             affine = image.affine @ _block(factor, plain.ndim - 1, len(image.affine)).to(image.affine)
-            return MetaTensor(small, affine=affine, meta=image.meta)
-        return convert_to_dst_type(small, given, dtype=small.dtype if isinstance(given, Tensor) else None)[0]
+            meta = {name: value for name, value in image.meta.items() if name != "affine"}
+            return MetaTensor(small, affine=affine, meta=meta)
+        return convert_to_dst_type(small, given, dtype=small.dtype)[0]
 
 
 def _block(factor: int, dims: int, size: int) -> Tensor:

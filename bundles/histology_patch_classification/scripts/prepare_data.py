@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Make a data set that this bundle reads of pictures as they are downloaded.
 
-`oral`: SOURCE_DIR holds a zip of pictures and labels.csv with columns file, label, cls and split; no patients are known.
-`paired`: SOURCE_DIR holds a zip of fields SPLIT/NAME_PANEL.jpg (or png), co-registered stains of one section, and a
-panel `seg` in which positive cells are red, negative ones blue. Fields are cut into patches; the label is the grade of a
-patch's red area. OUTPUT_DIR gets the pictures and a dataset.json.
+`oral`: SOURCE_DIR holds a zip of pictures and labels.csv with columns file, label, cls and split; no patients are
+known. `paired`: SOURCE_DIR holds a zip of fields SPLIT/NAME_PANEL.jpg (or png), co-registered stains of one section,
+and a panel `seg` in which positive cells are red, negative ones blue. Fields are cut into patches; the label is the
+grade of a patch's red area. OUTPUT_DIR gets the pictures and a dataset.json.
 """
 
 from __future__ import annotations
@@ -70,8 +70,7 @@ def write_oral(source: Path, output: Path) -> Content:
         "name": "oral",
         "description": "Oral-cavity photomicrographs, H&E, two magnifications",
         "labels": labels,
-        "split": _counted(sections)
-        + " pictures, as labels.csv has it; no patients are known, so one may be in several",
+        "split": _counted(sections) + " pictures, as labels.csv has it; patients are unknown, one may be in several",
         **sections,
     }
 
