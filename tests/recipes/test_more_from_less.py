@@ -150,4 +150,3 @@ def test_trains_encoder_then_head_on_real_patches(name, tmp_path):
     assert not pretrained["class_layers.out.weight"].equal(end["class_layers.out.weight"])
     published = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     assert all(published[k].equal(v) for k, v in end.items()) and published.keys() == end.keys()
-    assert parser.get_parsed_content("validate::evaluator").state.metrics["val_accuracy"] > 0.34
