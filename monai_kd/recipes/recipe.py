@@ -35,6 +35,7 @@ _BASE: dict[str, Any] = {
     "max_epochs": 100,
     "views": ["image"],
     "views_aligned": True,
+    "loading": [],  # the loader is the caller's
     "geometry_keys": [],
     "initialize": [],
     "passes": {"student": {"keys": "image"}, "teacher": {"keys": "@teacher_keys", "network": "@teacher"}},
