@@ -58,6 +58,19 @@ def _parser() -> argparse.ArgumentParser:
         if name == "pack":
             command.add_argument("out", metavar="OUT", help="the folder to write, new or empty")
 
+    datalist = add("datalist", "write the dataset.json of a folder or a CSV, divided by patient")
+    datalist.add_argument("source", metavar="SOURCE", help="images/<class>/*, images/* and labels/*, or a CSV")
+    datalist.add_argument("--out", metavar="FILE", help="where to; by default dataset.json beside the images")
+    datalist.add_argument("--overwrite", action="store_true", help="write over a file that is there")
+    for section, what in (("val", "validation"), ("test", "test")):
+        datalist.add_argument(f"--{section}", metavar="SHARE", type=float, help=f"of the {what} section (0.15)")
+    datalist.add_argument("--folds", metavar="N", type=int, help="folds instead of a validation section")
+    datalist.add_argument("--seed", metavar="N", type=int, default=0, help="of the division (0)")
+    datalist.add_argument("--extension", metavar=".EXT", help="of a folder: only files that end so")
+    datalist.add_argument("--group-pattern", metavar="REGEX", help="of a folder: finds the patient in a file's name")
+    for column, text in (("image", "image"), ("label", "label"), ("group", "patient"), ("split", "section or fold")):
+        datalist.add_argument(f"--{column}-column", metavar="NAME", help=f"of a CSV: the column of the {text}")
+
     add("report", "write report.html about all runs below a folder").add_argument("directory", metavar="DIR")
     return parser
 
@@ -71,12 +84,18 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
         from monai_kd.report import write_report
 
         print(write_report(args.directory))
+    elif args.command == "datalist":
+        from monai_kd.commands.datalist import write_datalist
+
+        print(write_datalist(**{key: value for key, value in vars(args).items() if key not in ("command", "debug")}))
     else:
         from monai_kd.commands.composition import compose
-        from monai_kd.commands.teacher import teacher_overrides
+        from monai_kd.commands.teacher import compare_with_teacher, teacher_overrides
 
-        below = teacher_overrides(args.teacher) if args.teacher else {}
+        below = teacher_overrides(args.teacher, packed=args.command == "pack") if args.teacher else {}
         composed = compose(args.id, args.bundle, args.config_file, tokens, below)
+        if args.teacher:
+            compare_with_teacher(composed, args.teacher)
         if args.command == "run":
             from monai_kd.commands.run import run
 

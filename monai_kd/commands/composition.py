@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import inspect
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +15,12 @@ from monai.bundle.utils import merge_kv
 
 from monai_kd.commands.overrides import read_overrides
 from monai_kd.recipes import Recipe, check_keys, list_recipes, load_recipe
+from monai_kd.utils.bundle import ENDINGS, config_files, importable, in_bundle
 from monai_kd.utils.errors import ConfigError, UnknownNameError, suggest
 
 __all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "merge"]
 
 _OPTIONS = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
-_ENDINGS = (".yaml", ".yml", ".json")
 
 
 class Composition(NamedTuple):
@@ -110,37 +108,6 @@ def compose(
     return composed
 
 
-def in_bundle(bundle: Path, stem: str) -> Path:
-    """Find `configs/<stem>` with any ending MONAI reads.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    for ending in _ENDINGS:
-        file = bundle / "configs" / f"{stem}{ending}"
-        if file.is_file():
-            return file
-    raise ConfigError(
-        f"no configs/{stem}{_ENDINGS[0]} (or {', '.join(_ENDINGS[1:])})", where=str(bundle), fix="is this a bundle?"
-    )
-
-
-def config_files(bundle: Path) -> list[Path]:
-    """The files of the bundle's `configs` that MONAI can read."""
-    return sorted(file for file in (bundle / "configs").glob("*.*") if file.suffix in _ENDINGS)
-
-
-@contextmanager
-def importable(bundle: Path) -> Iterator[None]:
-    """Let the bundle's `scripts` be imported, as they can be where MONAI is run in the bundle's folder."""
-    before = sys.path[:]
-    sys.path.insert(0, str(bundle.resolve()))
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
 def _read_by_monai(options: dict[str, Any]) -> list[str]:
     """Keys that MONAI's `run` reads from a configuration by itself."""
     tracking = ["output_dir", "tracking_uri", "experiment_name", "run_name", "save_execute_config"]
@@ -153,7 +120,7 @@ def _recipe(name: str, bundle: Path) -> Recipe:
     mine = {recipe.id: recipe for recipe in list_recipes()}
     alone = ("train", "metadata", "inference")
     own = {file.stem: Recipe(file) for file in config_files(bundle) if file.stem not in alone}
-    if name in mine or Path(name).suffix in _ENDINGS:
+    if name in mine or Path(name).suffix in ENDINGS:
         return load_recipe(name)
     if name not in own:
         fix = suggest(name, [*mine, *own], "recipes, and overrides of the bundle", limit=50)
@@ -162,7 +129,7 @@ def _recipe(name: str, bundle: Path) -> Recipe:
 
 
 def _laid_over(bundle: Path, name: str) -> Path:
-    for file in (Path(name), *(bundle / "configs" / f"{name}{ending}" for ending in ("", *_ENDINGS))):
+    for file in (Path(name), *(bundle / "configs" / f"{name}{ending}" for ending in ("", *ENDINGS))):
         if file.is_file():
             return file
     raise ConfigError("no such file, neither here nor in the bundle's configs", where=f"--config_file {name}")

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from .bags import BagDataset, collate_bags, pad_bags
+from .class_weights import class_weights
 from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
+from .seen_cases import check_unseen
+from .split import check_groups, split_groups
 from .two_stream import TwoStreamBatchSampler

@@ -21,20 +21,20 @@ SECTIONS = ("training", "validation", "test")
 FILE = "dataset.json"
 
 
-def read_dataset(dataset_dir: str | os.PathLike) -> dict[str, Any]:
+def read_dataset(dataset_dir: str | os.PathLike, hint: str = "") -> dict[str, Any]:
     """Read the `dataset.json` of a folder: `name`, `labels` and such, and lists of items (a bare path is an image).
 
     Args:
         dataset_dir: the folder.
+        hint: what to do if there is none.
 
     Raises:
         DataError: there is none, it is not JSON, or a list in it is not one of mappings.
     """
     path = Path(dataset_dir) / FILE
     if not path.is_file():
-        raise DataError(
-            "there is no such file", where=str(path), fix="--dataset_dir names a folder with a dataset.json"
-        )
+        fix = hint or "--dataset_dir names a folder with a dataset.json"
+        raise DataError("there is no such file", where=str(path), fix=fix)
     content = read_json(path)
     lists = {}
     for section in SECTIONS:

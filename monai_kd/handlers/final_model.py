@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_kd.utils import unwrap, write_state, write_torchscript
+from monai_kd.utils import unwrap, write_state, write_text, write_torchscript
 
 __all__ = ["FinalModelSaver"]
 
@@ -26,6 +28,8 @@ class FinalModelSaver:
         path: the file; its folder is made if need be.
         torchscript: a second file, of the network itself in TorchScript, in eval mode on the CPU: for a network that is
             no class of MONAI's, so that it runs where monai_kd is not installed. None writes none.
+        cases: names of what the network was trained on, for a file beside `path` that ends in `.cases.json`; see
+            :func:`monai_kd.data.check_unseen`. None writes none.
 
     Example::
 
@@ -37,9 +41,13 @@ class FinalModelSaver:
     """
 
     def __init__(
-        self, network: nn.Module, path: str | os.PathLike, torchscript: str | os.PathLike | None = None
+        self,
+        network: nn.Module,
+        path: str | os.PathLike,
+        torchscript: str | os.PathLike | None = None,
+        cases: Sequence[str] | None = None,
     ) -> None:
-        self.network, self.path = network, Path(path)
+        self.network, self.path, self.cases = network, Path(path), cases
         self.torchscript = None if torchscript is None else Path(torchscript)
 
     def attach(self, engine: Engine) -> None:
@@ -52,3 +60,5 @@ class FinalModelSaver:
             write_state(self.path, network.state_dict())
             if self.torchscript is not None:
                 write_torchscript(self.torchscript, network)
+            if self.cases is not None:
+                write_text(self.path.with_suffix(".cases.json"), json.dumps({"cases": sorted(self.cases)}) + "\n")

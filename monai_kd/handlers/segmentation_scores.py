@@ -55,13 +55,15 @@ def scores_of(pred: Tensor, label: Tensor, spacing: Sequence[float]) -> tuple[np
 class SegmentationScores:
     """Write Dice and HD95 of each case and structure to `scores.npz`, which a report reads, and `scores.csv`.
 
-    Arrays: `case` [N] and `group` [N], text; `structures` [S], text; `dice` and `hd95` [N, S], see `scores_of`. The
-    evaluator is decollated, its outputs `pred` and `label` are one-hot, its items have the key `case`.
+    Arrays: `case` [N] and `group` [N], text; `structures` [S], text; `dice` and `hd95` [N, S], see `scores_of`; `unit`,
+    that of `hd95`. The evaluator is decollated, its outputs `pred` and `label` are one-hot, its items have the key
+    `case`.
 
     Args:
         output_dir: folder of the two files, made if need be.
         structures: names of the classes without the background, S.
         spacing: of the places of the validated images.
+        unit: of the spacing; say `px` where it is not known and 1.
 
     Raises:
         DataError: the batch is not decollated, has no `case`, or other classes than `structures`.
@@ -72,8 +74,10 @@ class SegmentationScores:
         >>> handler = SegmentationScores("output", ["anterior", "posterior"], (1, 1, 1))  # among the val_handlers
     """
 
-    def __init__(self, output_dir: str | os.PathLike, structures: Sequence[str], spacing: Sequence[float]) -> None:
-        self.folder, self.structures, self.spacing = Path(output_dir), list(structures), list(spacing)
+    def __init__(
+        self, output_dir: str | os.PathLike, structures: Sequence[str], spacing: Sequence[float], unit: str = "mm"
+    ) -> None:
+        self.folder, self.structures, self.spacing, self.unit = Path(output_dir), list(structures), list(spacing), unit
         self._rows: list[tuple[str, str, np.ndarray, np.ndarray]] = []
 
     def attach(self, engine: Engine) -> None:
@@ -103,8 +107,15 @@ class SegmentationScores:
         """Write both files."""
         case, group, dice, hd95 = map(list, zip(*self._rows, strict=True))
         self.folder.mkdir(parents=True, exist_ok=True)
-        arrays = {"case": case, "group": group, "structures": self.structures, "dice": dice, "hd95": hd95}
-        np.savez(self.folder / "scores.npz", **{name: np.array(value) for name, value in arrays.items()})
+        np.savez(
+            self.folder / "scores.npz",
+            case=np.array(case),
+            group=np.array(group),
+            structures=np.array(self.structures),
+            dice=np.array(dice),
+            hd95=np.array(hd95),
+            unit=np.array(self.unit),
+        )
         columns = [f"{metric}_{name}" for metric in ("dice", "hd95") for name in self.structures]
         with (self.folder / "scores.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from .attention_labels import AttentionLabels
+from .attention_pooling import AttentionPooling
 from .class_activation import ClassActivation, ClassActivationTeacher, class_activation_map
 from .class_memory_bank import ClassMemoryBank
 from .connector import Connector, PooledConnector
 from .context_pooling import ContextPooling
 from .ensemble import TeacherEnsemble
 from .fast import choose_fast
+from .hard_instances import HardInstances
 from .layer_attention import LayerAttention
 from .learned_temperature import LearnedTemperature
 from .lite_unet import LiteUNet
@@ -19,9 +22,15 @@ from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .monte_carlo import MonteCarloTeacher
 from .paraphraser import Paraphraser, Translator
+from .probe import Probe, without_head
+from .projector import Projector
+from .ranked_views import RankedViews, ranked_selection
 from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
+from .stack_views import StackViews, split_views
 from .teacher import Teacher, teachers_in
+from .teacher_bundle import bundle_network, load_teacher_bundle
 from .variational import VariationalConnector
+from .view_similarity import ViewSimilarity
 from .virtual_teacher import VirtualTeacher
 from .weights import check_resettable, fresh_copy, load_weights, reset_parameters

@@ -101,6 +101,8 @@ class MemoryBank(nn.Module):
         cosines = [(x @ bank.to(x.dtype).T).gather(1, chosen) for x, bank in pairs]
         if self.training:
             self._seen = input.detach(), target.detach(), index
+            if is_distributed():  # now, while every process is here: the state is saved by one alone
+                self._seen = gather_rows(input.detach()), gather_rows(target.detach()), gather_rows(index)
         return dict(zip(("input", "target"), map(self._logits, cosines, (0, 1)), strict=True))
 
     def choose(self, index: Tensor) -> Tensor:
@@ -122,8 +124,6 @@ class MemoryBank(nn.Module):
         if self._seen is None:
             return
         (input, target, index), self._seen = self._seen, None
-        if is_distributed():
-            input, target, index = (gather_rows(x) for x in (input, target, index))
         for bank, x in ((self.input_bank, input), (self.target_bank, target)):
             moved = self.momentum * bank[index] + (1 - self.momentum) * x.to(bank.dtype)
             bank[index] = nn.functional.normalize(moved, dim=1)

@@ -90,7 +90,8 @@ def reuse_head(
         student: the network to change.
         teacher: the network, or `Teacher`, whose head is copied.
         heads: {"student": path, "teacher": path} of the two heads, modules of one input and the answer as output.
-        spatial_dims, in_channels, out_channels, factor, act: see `ReusedHead`.
+        spatial_dims, in_channels, out_channels, factor, act: see `ReusedHead`; before a teacher's head that is a
+            `Linear` there is no space left, whatever `spatial_dims` says.
 
     Returns:
         The path of the projector in the student, whose output is to be like what enters the teacher's head.
@@ -115,6 +116,8 @@ def reuse_head(
     network = teacher.network if isinstance(teacher, Teacher) else teacher
     find_layer(student, heads["student"])
     head = find_layer(unwrap(network), heads["teacher"])
+    if isinstance(head, nn.Linear):
+        spatial_dims = 0
     device = next(student.parameters()).device
     reused = ReusedHead(head, spatial_dims, in_channels, out_channels, factor, act).to(device)
     student.set_submodule(heads["student"], reused)

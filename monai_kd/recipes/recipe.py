@@ -34,6 +34,9 @@ _BASE: dict[str, Any] = {
     "privileged_key": "privileged",
     "max_epochs": 100,
     "views": ["image"],
+    "views_aligned": True,
+    "loading": [],  # the loader is the caller's
+    "geometry_keys": [],
     "initialize": [],
     "passes": {"student": {"keys": "image"}, "teacher": {"keys": "@teacher_keys", "network": "@teacher"}},
     "terms": {
@@ -44,6 +47,8 @@ _BASE: dict[str, Any] = {
         "inferer": {"_target_": "monai_kd.inferers.DistillationInferer", "passes": "@passes"},
         "loss": {"_target_": "monai_kd.losses.Objective", "terms": "@terms"},
         "handlers": [],
+        "preprocessing": {},  # the loader and the trainer are the caller's: what a recipe says of them is not read
+        "trainer": {},
     },
 }
 

@@ -83,7 +83,7 @@ def _range(values: Sequence[float]) -> tuple[float, float]:
     return low - pad, high + pad
 
 
-def interval_chart(bars: Sequence[Bar], label: str, x_label: str, zero: bool = False) -> Node:
+def interval_chart(bars: Sequence[Bar], label: str, x_label: str, zero: bool = False, digits: int = 3) -> Node:
     """Draw means with their intervals and single points, one line for each, above one axis.
 
     Args:
@@ -91,6 +91,7 @@ def interval_chart(bars: Sequence[Bar], label: str, x_label: str, zero: bool = F
         label: what the picture shows, for readers who cannot see it.
         x_label: name of the axis.
         zero: whether zero is on the axis, with a line to mark it.
+        digits: of the means.
     """
     step, left, right, width = 30, 24 + 7.2 * min(24, max(len(bar.name) for bar in bars)), 84, 490
     height = step * len(bars) + 44
@@ -118,12 +119,14 @@ def interval_chart(bars: Sequence[Bar], label: str, x_label: str, zero: bool = F
             drawn.append(stroke(place(bar.low), y, place(bar.high), y, f"whisker {bar.style}"))
         finite = [p for p in bar.points if math.isfinite(p)]
         drawn += [node("circle", cx=place(p), cy=float(y), r="3.2", class_=f"seed {bar.style}") for p in finite]
-        drawn.append(words(width - right + 14, y + 4, (signed if zero else decimal)(bar.value), class_="strong"))
+        drawn.append(
+            words(width - right + 14, y + 4, (signed if zero else decimal)(bar.value, digits), class_="strong")
+        )
         if math.isfinite(bar.value):
             drawn.append(
                 node(
                     "rect",
-                    node("title", f"{bar.name}: {decimal(bar.value)}"),
+                    node("title", f"{bar.name}: {decimal(bar.value, digits)}"),
                     x=place(bar.value) - 1.5,
                     y=float(y - 8),
                     width="3",

@@ -12,47 +12,60 @@ from PIL import Image
 
 from monai_kd.metrics import confusion_matrix, reliability_bins
 from monai_kd.report.curves import Bar, Line, interval_chart, line_chart
+from monai_kd.report.dots import Lane, dot_chart
 from monai_kd.report.files import ROLES
 from monai_kd.report.markup import Node, node
-from monai_kd.report.results import PRIMARY, Comparison, Row
+from monai_kd.report.results import Comparison, Row
 from monai_kd.report.runs import Run
 from monai_kd.report.squares import heat_matrix, reliability_chart
 from monai_kd.report.tables import Group, tint
 from monai_kd.report.text import decimal
 
-__all__ = ["calibration", "confusions", "curves", "difference_chart", "examples", "score_chart"]
+__all__ = ["calibration", "cases", "confusions", "curves", "difference_chart", "examples", "score_chart"]
 
 LIMIT = 12  #: example cases of one setting
 
 
-def score_chart(group: Group, rows: Sequence[Row]) -> Node:
-    """Draw the primary score of each row of a setting: every seed, the mean, its interval."""
+def score_chart(group: Group, rows: Sequence[Row], key: str) -> Node:
+    """Draw a score of each row of a setting: every seed, the mean, its interval."""
     bars = [
-        Bar(
-            row.title,
-            row.scores[PRIMARY].seeds,
-            row.scores[PRIMARY].mean,
-            *row.intervals[PRIMARY][1:3],
-            tint(row, rows),
-        )
+        Bar(row.title, row.scores[key].seeds, row.scores[key].mean, *row.intervals[key][1:3], tint(row, rows))
         for row in group.rows
     ]
-    name = PRIMARY.replace("_", " ")
-    return interval_chart(bars, f"{name} of each network", name)
+    measure = rows[0].task.scores[key]
+    return interval_chart(bars, f"{measure.name} of each network", measure.axis, digits=measure.digits)
 
 
 def difference_chart(comparison: Comparison, rows: Sequence[Row]) -> Node:
-    """Draw the differences distilled minus alone: every seed, the mean, its interval."""
+    """Draw the differences distilled minus alone, in the unit of the primary score: every seed, mean, interval."""
+    measures, style = comparison.task.scores, tint(comparison.distilled, rows)
+    primary = measures[comparison.task.primary]
     bars = [
-        Bar(
-            name.replace("_", " ").replace("auc", "AUC"),
-            comparison.scores[name].seeds,
-            *span[:3],
-            tint(comparison.distilled, rows),
-        )
-        for name, span in comparison.intervals.items()
+        Bar(measures[key].name, comparison.scores[key].seeds, *span[:3], style)
+        for key, span in comparison.intervals.items()
+        if measures[key].unit == primary.unit
     ]
-    return interval_chart(bars, "distilled minus alone", "distilled minus alone", zero=True)
+    return interval_chart(bars, "distilled minus alone", "distilled minus alone", zero=True, digits=primary.digits)
+
+
+def cases(group: Group, rows: Sequence[Row], comparisons: Sequence[Comparison]) -> list[Node]:
+    """Draw the differences distilled minus alone of each test case, a figure for each comparison and kind of score."""
+    figures = []
+    for comparison in (c for c in comparisons if c.by_case and any(c.distilled is row for row in group.rows)):
+        row, measures = comparison.distilled, comparison.task.scores
+        names, style = row.runs[0].case.tolist(), tint(row, rows)
+        for label in dict.fromkeys(measures[key].label for key in comparison.by_case):
+            keys = [key for key in comparison.by_case if measures[key].label == label]
+            lanes = [
+                Lane(measures[key].of or "mean", comparison.by_case[key].tolist(), *comparison.intervals[key][:3])
+                for key in keys
+            ]
+            kind = measures[keys[0]]
+            label = f"{kind.axis}, distilled minus alone"
+            chart = dot_chart(lanes, names, label, style, kind.digits, kind.lower)
+            aside = f"{kind.label}, better {'left' if kind.lower else 'right'} of zero"
+            figures.append(_figure(" · ".join(part for part in (row.title, row.recipe) if part), aside, chart))
+    return figures
 
 
 def _over_seeds(runs: Sequence[Run], column: str) -> tuple[np.ndarray, np.ndarray, list[Run]]:
@@ -117,7 +130,8 @@ def _figure(caption: str, aside: str, *content: Node) -> Node:
 
 
 def _pooled(row: Row) -> tuple[np.ndarray, np.ndarray]:
-    return np.concatenate([run.label for run in row.runs]), np.concatenate([run.probability for run in row.runs])
+    first, second = (np.concatenate(arrays) for arrays in zip(*(run.tested for run in row.runs), strict=True))
+    return first, second
 
 
 def calibration(group: Group, rows: Sequence[Row]) -> list[Node]:

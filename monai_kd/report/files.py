@@ -16,7 +16,7 @@ from monai_kd.metrics.classification import checked
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
-__all__ = ["read_arrays", "read_examples", "read_history", "read_predictions", "read_settings"]
+__all__ = ["read_arrays", "read_examples", "read_history", "read_predictions", "read_scores", "read_settings"]
 
 ROLES = ("teacher", "alone", "distilled")
 TEXTS = ("title", "setting", "command", "data", "split")
@@ -127,12 +127,52 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
                 raise DataError(f"expected shape {list(label.shape)}, got {list(arrays[key].shape)}", where=key)
     except DataError as error:
         raise error.at(str(path)) from error
-    case, order, count = np.unique(arrays["case"].astype(str), return_index=True, return_counts=True)
-    if len(case) < len(label):
-        raise DataError(f"case {str(case[count > 1][0])!r} occurs more than once", where=f"{path}, key 'case'")
     table = {"label": label, "probability": probability, "group": arrays["group"].astype(str)}
     if teacher is not None:
         table["teacher_probability"] = teacher
+    return _by_case(path, arrays["case"], table)
+
+
+def read_scores(path: Path) -> dict[str, np.ndarray]:
+    """Read and check a `scores.npz`, its rows sorted by case; its distances are in mm if it has no `unit`.
+
+    Raises:
+        DataError: keys that are missing or do not fit each other, a case or a structure that occurs twice, a Dice that
+            is not in 0..1, a distance that is negative or not finite; names the file and the key.
+    """
+    arrays = read_arrays(path, ("case", "group", "structures", "dice", "hd95"))
+
+    def check(key: str, fits: bool, what: str) -> None:
+        if not fits:
+            raise DataError(what, where=f"{path}, key '{key}'")
+
+    names, count = arrays["structures"].astype(str), arrays["case"].size
+    check("structures", names.ndim == 1 and names.size > 0, f"expected shape [S], got {list(names.shape)}")
+    check("structures", len(set(names.tolist())) == names.size, f"a name occurs twice: {', '.join(names.tolist())}")
+    unit = arrays.get("unit", np.array("mm"))
+    check("unit", unit.shape == () and unit.dtype.kind == "U", f"expected a text, got {unit.dtype} {list(unit.shape)}")
+    check("case", count > 0, "there is no case to score")
+    shapes = {"case": [count], "group": [count], "dice": [count, names.size], "hd95": [count, names.size]}
+    for key, shape in shapes.items():
+        check(key, list(arrays[key].shape) == shape, f"expected shape {shape}, got {list(arrays[key].shape)}")
+    for key, high in {"dice": 1.0, "hd95": np.inf}.items():
+        check(key, arrays[key].dtype.kind in "iuf", f"must hold numbers, got {arrays[key].dtype}")
+        values = arrays[key].astype(np.float64)
+        bad = ~(np.isfinite(values) & (values >= 0) & (values <= high))
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            where = f"case {str(arrays['case'][row])!r}, {str(names[column])!r}"
+            check(key, False, f"{values[row, column]:g} of {where} is not {'in 0..1' if high == 1 else 'a distance'}")
+        arrays[key] = values
+    table = {"group": arrays["group"].astype(str), "dice": arrays["dice"], "hd95": arrays["hd95"]}
+    return {"structures": names, "unit": unit, **_by_case(path, arrays["case"], table)}
+
+
+def _by_case(path: Path, names: np.ndarray, table: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The names of the cases, sorted, and the rows of the arrays in that order."""
+    case, order, count = np.unique(names.astype(str), return_index=True, return_counts=True)
+    if len(case) < len(names):
+        raise DataError(f"case {str(case[count > 1][0])!r} occurs more than once", where=f"{path}, key 'case'")
     return {"case": case, **{key: values[order] for key, values in table.items()}}
 
 

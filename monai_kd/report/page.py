@@ -11,7 +11,7 @@ from typing import Any
 
 from monai_kd.report.markup import document
 from monai_kd.report.provenance import environment
-from monai_kd.report.results import PRIMARY, Comparison, Row, compare, plain, rows_of
+from monai_kd.report.results import Comparison, Row, compare, plain, rows_of
 from monai_kd.report.runs import Run, load_runs
 from monai_kd.report.sections import body
 from monai_kd.report.style import STYLE
@@ -23,17 +23,21 @@ __all__ = ["write_report"]
 def write_report(directory: str | os.PathLike, output: str | os.PathLike | None = None, resamples: int = 2000) -> Path:
     """Write one self-contained page about all runs below `directory`, and the same numbers as JSON beside it.
 
-    A run is any folder with
+    All runs are of one task, which the file tells that their folders hold: `predictions.npz` for classification,
+    `scores.npz` for segmentation. A run is any folder with
 
     - `run.json`: `role` (teacher, alone or distilled), `title`, `recipe` (or null), `seed`, `setting` (students of one
       setting are compared), `command`, `data`, `split`, and the costs `parameters`, `flops`, `latency_ms`,
-      `file_bytes`, `train_seconds` (each a number or null); if wanted `classes` (their names) and `environment`
-      (versions, see :func:`monai_kd.report.environment`);
-    - `predictions.npz`: `case` [N] names, `label` [N], `probability` [N, C], `group` [N] (patient, slide, block), and
-      if wanted `teacher_probability` [N, C]; without it, the answers of the one teacher tested on the same cases;
+      `file_bytes`, `train_seconds` (each a number or null); if wanted `classes` (their names; of a segmentation, first
+      the background) and `environment` (versions, see :func:`monai_kd.report.environment`);
+    - either `predictions.npz`: `case` [N] names, `label` [N], `probability` [N, C], `group` [N] (patient, slide,
+      block), and if wanted `teacher_probability` [N, C]; without it, the answers of the one teacher tested on the same
+      cases;
+    - or `scores.npz`, as `monai_kd.handlers.SegmentationScores` writes it: `case` [N] names, `group` [N], `structures`
+      [S] names, `dice` [N, S], `hd95` [N, S] and its `unit`, mm if there is none;
     - if wanted `history.csv`: `epoch` and any other columns; those named `val_...` are drawn over all networks;
-    - if wanted `examples.npz`: `images` (uint8, [K, H, W] or [K, H, W, 3]), `label` [K], and if wanted `privileged`
-      pictures and the classes that `teacher`, `alone` and `distilled` name, [K].
+    - if wanted, beside `predictions.npz`, `examples.npz`: `images` (uint8, [K, H, W] or [K, H, W, 3]), `label` [K], and
+      if wanted `privileged` pictures and the classes that `teacher`, `alone` and `distilled` name, [K].
 
     Args:
         directory: where the runs are.
@@ -44,7 +48,8 @@ def write_report(directory: str | os.PathLike, output: str | os.PathLike | None 
         The path of the page; the numbers are in a file of the same name that ends in `.json`.
 
     Raises:
-        DataError: there is no run, or a run's file is missing or invalid; names the file and the key.
+        DataError: there is no run, a run's file is missing or invalid, or the runs are not of one task; names the file
+            and the key.
     """
     runs = load_runs(directory)
     rows = rows_of(runs, resamples)
@@ -84,7 +89,7 @@ def _numbers(
 
     return {
         "headline": headline(comparisons),
-        "primary": PRIMARY,
+        "primary": runs[0].task.primary,
         "resamples": resamples,
         "rows": [
             {**name(row), "seeds": [run.seed for run in row.runs]}
@@ -94,6 +99,7 @@ def _numbers(
         "comparisons": [
             {**name(c.distilled), **judge(c)._asdict(), "seeds": c.seeds}
             | {"differences": c.scores, "intervals": c.intervals}
+            | ({"p_values": c.p_values} if c.p_values else {})
             for c in comparisons
         ],
         "commands": [run.command for run in runs],

@@ -9,17 +9,17 @@ import numpy as np
 
 from monai_kd.report import figures
 from monai_kd.report.markup import Node, node
-from monai_kd.report.results import PRIMARY, Comparison, Row
+from monai_kd.report.results import Comparison, Row
 from monai_kd.report.runs import Run
 from monai_kd.report.tables import Group, grouped, results_table
+from monai_kd.report.tasks import Task
 from monai_kd.report.text import quantity, signed
-from monai_kd.report.verdict import HELPS, MARGIN, NO_HELP, UNCLEAR, headline, judge
+from monai_kd.report.verdict import HELPS, NO_HELP, UNCLEAR, headline, judge
 
 __all__ = ["body"]
 
 TONES = {HELPS: ("helps", "▲ helps"), NO_HELP: ("not", "▼ does not help"), UNCLEAR: ("unclear", "◆ unclear")}
 FEW = 10  #: groups below which a percentile interval is too narrow
-NAME = PRIMARY.replace("_", " ")
 
 
 def body(
@@ -38,7 +38,41 @@ def body(
         versions: what the runs were made with.
         resamples: of the bootstrap intervals.
     """
-    groups = grouped(rows)
+    groups, task = grouped(rows), runs[0].task
+    drawn = {
+        "cases": (
+            "Case by case",
+            "Distilled minus alone in each test case, mean over seeds: one dot a case. Upright: the mean over cases, "
+            "within its 95 % interval.",
+            lambda g: figures.cases(g, rows, comparisons),
+            "two",
+        ),
+        "curves": (
+            "Learning curves",
+            "Thick: mean over the seeds. Thin: each seed.",
+            lambda g: figures.curves(g, rows),
+            "three",
+        ),
+        "calibration": (
+            "Calibration",
+            "How often a network is right (bars) when it is that sure (dots: mean of the bin); on the dashed line it "
+            "is as often right as it says. Below: the number of cases. Seeds together; the ECE is the mean over seeds.",
+            lambda g: figures.calibration(g, rows),
+            "three",
+        ),
+        "confusions": (
+            "Confusions",
+            "True classes down, predicted classes across: share of the true class, and answers, all seeds together.",
+            lambda g: figures.confusions(g, rows),
+            "three",
+        ),
+        "examples": (
+            "Examples",
+            "Left what the student sees, right (where there is one) what only the teacher sees.",
+            figures.examples,
+            "cases",
+        ),
+    }
     return node(
         "main",
         node("p", "monai_kd · distillation report", class_="over"),
@@ -53,49 +87,24 @@ def body(
             class_="note",
         ),
         results_table(rows, comparisons),
-        node("h3", f"{NAME.capitalize()} of each network"),
-        node("div", [_scores(group, rows) for group in groups], class_="grid two"),
-        _section(
-            "Learning curves",
-            "Thick: mean over the seeds. Thin: each seed.",
-            groups,
-            lambda g: figures.curves(g, rows),
-            "three",
-        ),
-        _section(
-            "Calibration",
-            "How often a network is right (bars) when it is that sure (dots: mean of the bin); on the dashed line it "
-            "is as often right as it says. Below: the number of cases. Seeds together; the ECE is the mean over seeds.",
-            groups,
-            lambda g: figures.calibration(g, rows),
-            "three",
-        ),
-        _section(
-            "Confusions",
-            "True classes down, predicted classes across: share of the true class, and answers, all seeds together.",
-            groups,
-            lambda g: figures.confusions(g, rows),
-            "three",
-        ),
-        _section(
-            "Examples",
-            "Left what the student sees, right (where there is one) what only the teacher sees.",
-            groups,
-            figures.examples,
-            "cases",
-        ),
+        _scores(groups, rows),
+        [
+            _section(*drawn[name], groups)
+            for name in task.sections
+            if name != "cases" or any(c.by_case for c in comparisons)
+        ],
         node("h2", "How this was made"),
         node("div", _made(runs, versions), class_="card"),
         node("h3", "Commands"),
         node("div", node("pre", _commands(runs)), class_="card"),
         node("h2", "How to read it"),
-        node("div", _reading(resamples), class_="card"),
+        node("div", _reading(task, resamples), class_="card"),
         node("footer", "This file is complete in itself: it loads nothing and sends nothing."),
     )
 
 
 def _section(
-    title: str, note: str, groups: Sequence[Group], draw: Callable[[Group], list[Node]], columns: str
+    title: str, note: str, draw: Callable[[Group], list[Node]], columns: str, groups: Sequence[Group]
 ) -> list[Node]:
     """A heading and, for each setting, its figures; says so where there are none."""
     parts: list[Node] = []
@@ -140,11 +149,11 @@ def _caution(rows: Sequence[Row]) -> Node | None:
 def _card(comparison: Comparison, rows: Sequence[Row]) -> Node:
     verdict, row = judge(comparison), comparison.distilled
     tone, chip = TONES[verdict.kind]
-    number = None
+    number, task = None, comparison.task
     if comparison.seeds:
-        gain = comparison.scores[PRIMARY].mean
-        beside = node("small", f"{NAME}, distilled minus alone")
-        number = node("div", signed(gain), beside, class_="gain")
+        measure, gain = task.scores[task.primary], comparison.scores[task.primary].mean
+        beside = node("small", f"{measure.name}, distilled minus alone")
+        number = node("div", signed(gain, measure.digits), beside, class_="gain")
     title = " · ".join(part for part in (row.setting, row.recipe) if part) or row.title
     return node(
         "section",
@@ -156,10 +165,17 @@ def _card(comparison: Comparison, rows: Sequence[Row]) -> Node:
     )
 
 
-def _scores(group: Group, rows: Sequence[Row]) -> Node:
-    return node(
-        "figure", node("figcaption", group.setting or "All networks"), figures.score_chart(group, rows), class_="card"
-    )
+def _scores(groups: Sequence[Group], rows: Sequence[Row]) -> list[Node]:
+    """The charts of all networks' scores, below a heading for each kind of score."""
+    task, parts = rows[0].task, []
+    for label in dict.fromkeys(task.scores[key].label for key in task.charts):
+        drawn = []
+        for group, key in ((g, k) for g in groups for k in task.charts if task.scores[k].label == label):
+            below, chart = task.scores[key].below, figures.score_chart(group, rows, key)
+            caption = node("figcaption", group.setting or "All networks", node("small", below) if below else None)
+            drawn.append(node("figure", caption, chart, class_="card"))
+        parts += [node("h3", f"{label[0].upper()}{label[1:]} of each network"), node("div", drawn, class_="grid two")]
+    return parts
 
 
 def _made(runs: Sequence[Run], versions: Mapping[str, str]) -> Node:
@@ -185,20 +201,18 @@ def _commands(runs: Sequence[Run]) -> list[Node | str]:
     return parts
 
 
-def _reading(resamples: int) -> Node:
+def _reading(task: Task, resamples: int) -> Node:
+    name = task.scores[task.primary].name
     entries = {
-        "verdict": f"Distilled minus alone in {NAME}, same seed and same test cases, two seeds at least. Helps: the "
+        "verdict": f"Distilled minus alone in {name}, same seed and same test cases, two seeds at least. Helps: the "
         "interval of the mean over seeds lies above zero and every seed gains. Does not help: the mean is zero or "
-        f"less, or the whole interval lies below {MARGIN:g}. Unclear: anything else. Each stands for itself: "
+        f"less, or the whole interval lies below {task.margin:g}. Unclear: anything else. Each stands for itself: "
         "among many, some will look good by chance.",
         "95 % interval": f"Percentiles of {resamples} bootstrap resamples of whole groups of test cases (patients, "
         "slides or disjoint blocks), the same for every network. It tells how far the choice of test cases matters; "
         "the spread over seeds tells how far luck in training does.",
         "±": "Standard deviation over seeds (of a sample).",
-        "accuracy": "Fraction of cases whose most probable class is right. Balanced: mean of the classes' recalls.",
-        "AUC": "Area under the ROC curve of each class against the rest, mean over classes. Undefined with one class.",
-        "ECE": "Expected calibration error: mean distance of how sure from how often right, 15 bins of equal width.",
-        "agreement": "Fraction of cases on which student and teacher name the same class. Cohen’s κ: beyond chance.",
+        **task.reading,
         "FLOPs": "Two for each multiply-add of convolutions, matrix products and attention, for one case.",
         "latency": "Median time of one case on the CPU, as the runs recorded it.",
     }

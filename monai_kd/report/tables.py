@@ -4,22 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from monai_kd.metrics import Interval
 from monai_kd.report.markup import Node, node
 from monai_kd.report.results import Comparison, Row, Score
-from monai_kd.report.text import MISSING, decimal, interval, quantity, signed
+from monai_kd.report.tasks import Task
+from monai_kd.report.text import MISSING, decimal, interval, p_value, quantity, signed
 
 __all__ = ["Group", "grouped", "results_table", "tint"]
 
-COLUMNS = (
-    ("Network", ""),
-    ("Accuracy ↑", ""),
-    ("Balanced accuracy ↑", ""),
-    ("AUC ↑", ""),
-    ("ECE ↓", ""),
-    ("Agreement with the teacher", "Cohen’s κ"),
+AGREEMENT = ("Agreement with the teacher", "Cohen’s κ")
+COSTS = (
     ("Parameters", ""),
     ("FLOPs", "per case"),
     ("CPU latency", "batch 1"),
@@ -69,8 +66,14 @@ def _cell(main: str, *below: str) -> Node:
     return node("td", main, [node("small", line) for line in below if line])
 
 
-def _spread(score: Score) -> str:
-    return f"± {decimal(score.spread)}" if len(score.seeds) > 1 else ""
+def _columns(task: Task) -> list[tuple[str, str]]:
+    measures = [task.scores[key] for key in task.columns]
+    scores = [(f"{m.label[0].upper()}{m.label[1:]} {'↓' if m.lower else '↑'}", m.below) for m in measures]
+    return [("Network", ""), *scores, *([AGREEMENT] if task.likeness else []), *COSTS]
+
+
+def _spread(score: Score, digits: int) -> str:
+    return f"± {decimal(score.spread, digits)}" if len(score.seeds) > 1 else ""
 
 
 def _span(span: Interval, write=decimal) -> str:
@@ -89,12 +92,13 @@ def _row(row: Row, rows: Sequence[Row], setting: str) -> Node:
         scope="row",
     )
     cells = []
-    for key in ("accuracy", "balanced_accuracy", "auc", "ece"):
-        score, span = row.scores[key], row.intervals.get(key)
-        cells.append(_cell(decimal(score.mean), _spread(score), _span(span) if span else ""))
+    for key in row.task.columns:
+        score, span, digits = row.scores[key], row.intervals.get(key), row.task.scores[key].digits
+        between = _span(span, partial(decimal, digits=digits)) if span else ""
+        cells.append(_cell(decimal(score.mean, digits), _spread(score, digits), between))
     if row.role != "teacher" and "agreement" in row.scores:
         cells.append(_cell(decimal(row.scores["agreement"].mean), f"κ {decimal(row.scores['kappa'].mean)}"))
-    else:
+    elif row.task.likeness:
         cells.append(_cell(MISSING))
     costs = row.costs
     latency = MISSING if costs["latency_ms"] is None else f"{costs['latency_ms']:.3g} ms"
@@ -104,11 +108,14 @@ def _row(row: Row, rows: Sequence[Row], setting: str) -> Node:
 
 def _difference(comparison: Comparison) -> Node:
     name = node("th", "Distilled − alone", node("small", "paired by seed and case"), scope="row")
-    cells = []
-    for key in ("accuracy", "balanced_accuracy", "auc", "ece"):
-        score, span = comparison.scores[key], comparison.intervals.get(key)
-        cells.append(_cell(signed(score.mean), _spread(score), _span(span, signed) if span else ""))
-    return node("tr", name, cells, [_cell("") for _ in range(5)], class_="difference")
+    task, cells = comparison.task, []
+    for key in task.columns:
+        score, span, digits = comparison.scores[key], comparison.intervals.get(key), task.scores[key].digits
+        between = _span(span, partial(signed, digits=digits)) if span else ""
+        p = p_value(comparison.p_values[key]) if key in comparison.p_values else ""
+        cells.append(_cell(signed(score.mean, digits), _spread(score, digits), between, p))
+    rest = len(_columns(task)) - 1 - len(cells)
+    return node("tr", name, cells, [_cell("") for _ in range(rest)], class_="difference")
 
 
 def results_table(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> Node:
@@ -118,13 +125,14 @@ def results_table(rows: Sequence[Row], comparisons: Sequence[Comparison]) -> Nod
         rows: as `rows_of` gives them.
         comparisons: as `compare` gives them; each is a line below its distilled row.
     """
+    columns = _columns(rows[0].task)
     head = node(
-        "tr", [node("th", name, node("small", below) if below else None, scope="col") for name, below in COLUMNS]
+        "tr", [node("th", name, node("small", below) if below else None, scope="col") for name, below in columns]
     )
     bodies = []
     for group in grouped(rows):
         lines = (
-            [node("tr", node("th", group.setting, colspan=len(COLUMNS), scope="rowgroup"), class_="group")]
+            [node("tr", node("th", group.setting, colspan=len(columns), scope="rowgroup"), class_="group")]
             if group.setting
             else []
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["MISSING", "decimal", "interval", "quantity", "signed"]
+__all__ = ["MISSING", "decimal", "interval", "p_value", "quantity", "signed"]
 
 MISSING = "–"
 
@@ -48,6 +48,18 @@ def interval(low: float, high: float, write=decimal) -> str:
         ('0.050 to 0.190', '−0.050 to +0.190', 'no interval')
     """
     return "no interval" if math.isnan(low) or math.isnan(high) else f"{write(low)} to {write(high)}"
+
+
+def p_value(value: float) -> str:
+    """Write a p-value: three digits, and no smaller than they can tell.
+
+    Example::
+
+        >>> from monai_kd.report.text import p_value
+        >>> p_value(0.0421), p_value(1e-9)
+        ('p = 0.042', 'p < 0.001')
+    """
+    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
 
 
 def quantity(value: float | None, unit: str = "") -> str:

@@ -5,14 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
-from monai_kd.report.results import PRIMARY, Comparison
-from monai_kd.report.text import decimal, interval, signed
+from monai_kd.report.results import Comparison
+from monai_kd.report.text import decimal, interval, p_value, signed
 
-__all__ = ["MARGIN", "Verdict", "headline", "judge"]
-
-MARGIN = 0.02  #: a gain that is surely smaller than this is no help
+__all__ = ["Verdict", "headline", "judge"]
 
 HELPS, NO_HELP, UNCLEAR = "helps", "does not help", "unclear"
 VERBS = {HELPS: "helps", NO_HELP: "does not help", UNCLEAR: "may or may not help"}
@@ -29,25 +28,31 @@ def judge(comparison: Comparison) -> Verdict:
     """Decide whether distillation helps, by the paired differences of the primary score.
 
     With two seeds or more, it *helps* if the bootstrap interval of the mean difference lies above zero and every seed
-    gains; it *does not help* if the mean difference is zero or less, or the whole interval lies below `MARGIN`.
-    Anything else is *unclear*: the burden of proof is on distillation.
+    gains; it *does not help* if the mean difference is zero or less, or the whole interval lies below the
+    task's margin. Anything else is *unclear*: the burden of proof is on distillation.
 
     Args:
         comparison: of the student alone with the distilled student.
     """
-    name = PRIMARY.replace("_", " ")
+    task = comparison.task
+    measure = task.scores[task.primary]
+    name = measure.name
     if not comparison.seeds:
         return Verdict(UNCLEAR, "No seed was run both alone and distilled, so nothing can be compared.")
-    gain, span = comparison.scores[PRIMARY], comparison.intervals[PRIMARY]
+    gain, span = comparison.scores[task.primary], comparison.intervals[task.primary]
     if math.isnan(gain.mean):
         return Verdict(UNCLEAR, f"The difference in {name} is undefined.")
     count = len(gain.seeds)
     better = sum(value > 0 for value in gain.seeds)
     seeds = "one seed" if count == 1 else f"{count} seeds"
-    told = "no interval" if math.isnan(span.low) else f"95 % interval {interval(span.low, span.high, signed)}"
+    plainly, sign = (partial(write, digits=measure.digits) for write in (decimal, signed))
+    told = "no interval" if math.isnan(span.low) else f"95 % interval {interval(span.low, span.high, sign)}"
+    if task.primary in comparison.p_values:
+        cases = len(comparison.by_case[task.primary])
+        told += f"; Wilcoxon over {cases} cases {p_value(comparison.p_values[task.primary])}"
     facts = (
-        f"Mean {name} is {decimal(_mean(comparison, 'alone'))} alone and {decimal(_mean(comparison, 'distilled'))} "
-        f"distilled: {signed(gain.mean)} over {seeds} ({told}), better in {better} of {count}."
+        f"Mean {name} is {plainly(_mean(comparison, 'alone'))} alone and {plainly(_mean(comparison, 'distilled'))} "
+        f"distilled: {sign(gain.mean)} over {seeds} ({told}), better in {better} of {count}."
     )
     if count == 1:
         return Verdict(UNCLEAR, f"{facts} One seed cannot tell a method from a lucky start: run at least three.")
@@ -57,8 +62,8 @@ def judge(comparison: Comparison) -> Verdict:
         return Verdict(NO_HELP, f"{facts} The student is worse for it: train it alone.")
     if gain.mean <= 0:
         return Verdict(NO_HELP, f"{facts} There was no gain: train the student alone.")
-    if span.high < MARGIN:
-        return Verdict(NO_HELP, f"{facts} Any gain is smaller than {MARGIN:g}: train the student alone.")
+    if span.high < task.margin:
+        return Verdict(NO_HELP, f"{facts} Any gain is smaller than {task.margin:g}: train the student alone.")
     if math.isnan(span.low):
         reason = "All test cases are of one group, so there is no interval: test on more patients, slides or blocks."
     elif span.low <= 0:
@@ -71,9 +76,8 @@ def judge(comparison: Comparison) -> Verdict:
 def _mean(comparison: Comparison, role: str) -> float:
     """The primary score of one student, averaged over the seeds compared."""
     row = getattr(comparison, role)
-    values = [
-        score for run, score in zip(row.runs, row.scores[PRIMARY].seeds, strict=True) if run.seed in comparison.seeds
-    ]
+    scores = row.scores[comparison.task.primary].seeds
+    values = [score for run, score in zip(row.runs, scores, strict=True) if run.seed in comparison.seeds]
     return sum(values) / len(values)
 
 

@@ -4,3 +4,8 @@
 from __future__ import annotations
 
 from .dense_label import DenseLabeld
+from .pyramid import Pyramid, PyramidD, Pyramidd, PyramidDict
+from .rotation_stack import RotationStack, RotationStackD, RotationStackd, RotationStackDict
+from .stain_jitter import RandStainJitter, RandStainJitterD, RandStainJitterd, RandStainJitterDict
+from .stain_separation import StainSeparation, StainSeparationD, StainSeparationd, StainSeparationDict
+from .tissue_mask import TissueMask, TissueMaskD, TissueMaskd, TissueMaskDict

@@ -97,6 +97,18 @@ def figures(where: Path) -> dict[str, Any]:
     return {**kept, "scores": scores, "cases": {"dice": dice[np.argsort(case)].mean(1).round(5).tolist()}}
 
 
+def typed_command(words: Sequence[str]) -> str:
+    """What was typed, with the folders of this machine left out.
+
+    Args:
+        words: after the program's name.
+    """
+    said = ["python", "-m", "tests.benchmarks.study"]
+    for before, word in zip(["", *words[:-1]], words, strict=True):
+        said.append({"--dataset_dir": "DATA", "--output_dir": "OUT"}.get(before, word))
+    return shlex.join(said)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one and keep its figures, or print the table.
 
@@ -121,8 +133,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     extra = read_overrides(tokens)
     folder = args.output_dir or Path("study") / args.bundle
     where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra)
-    typed = ["python", "-m", "tests.benchmarks.study", *(sys.argv[1:] if argv is None else argv)]
-    kept = {"command": shlex.join(typed), "method": args.method, "labeled_fraction": args.labeled_fraction}
+    kept = {
+        "command": typed_command(sys.argv[1:] if argv is None else argv),
+        "method": args.method,
+        "labeled_fraction": args.labeled_fraction,
+    }
     results.mkdir(exist_ok=True)
     path = results / f"{where.name}.json"
     path.write_text(json.dumps({**kept, **figures(where)}, indent=1) + "\n", encoding="utf-8")

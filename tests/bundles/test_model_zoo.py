@@ -25,14 +25,24 @@ import monai_kd
 from monai_kd.commands.plain import foreign
 from monai_kd.data import write_ihc_patches
 from monai_kd.utils.files import write_torchscript
+from tests.bundles.skin_lesion_classification.workflows import prepare_data, write_ham10000
 from tests.volumes import write_pictures, write_volumes
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def write_skin_lesions(folder: Path) -> str:
+    """A download in miniature, made ready by the bundle's own script."""
+    prepare_data().write_dataset(write_ham10000(folder.with_name("source"), lesions=4), folder)
+    return str(folder)
+
+
 # what each bundle's training reads in these tests
 DATA = {
     "histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96),
     "hippocampus_segmentation": lambda folder: write_volumes(folder, (2, 1, 1), (32, 48, 32)),
     "nuclei_segmentation": lambda folder: write_pictures(folder, (2, 1, 1), (192, 192)),
+    "skin_lesion_classification": write_skin_lesions,
 }
 BUNDLES = sorted(path.parents[1] for path in (ROOT / "bundles").glob("*/configs/metadata.json"))
 TEXT = {"type": "string", "minLength": 1}
@@ -197,7 +207,7 @@ def test_network_takes_and_gives_what_the_metadata_say(bundle, tmp_path):
     given = {"meta_file": str(bundle / "configs" / "metadata.json"), "config_file": inference(bundle), "device": "cpu"}
     given["checkpoint"] = str(weights(bundle, tmp_path)[1])
     verify_net_in_out("network_def", **given)
-    changed = {"_meta_::network_data_format::outputs::pred::num_channels": 7}
+    changed = {"_meta_::network_data_format::outputs::pred::num_channels": 17}
     with pytest.raises(ValueError, match="channel number"):
         verify_net_in_out("network_def", **given, **changed)
 
@@ -252,4 +262,4 @@ def test_student_infers_where_monai_kd_cannot_be_imported(bundle, tmp_path):
     lines = (tmp_path / "out" / "predictions.csv").read_text().splitlines()
     assert len(lines) == len(json.loads(Path(data, "dataset.json").read_text())["test"])
     name, *probability = lines[0].split(",")
-    assert name.endswith(".png") and sum(map(float, probability)) == pytest.approx(1, abs=1e-5)
+    assert name.endswith((".png", ".jpg")) and sum(map(float, probability)) == pytest.approx(1, abs=1e-5)

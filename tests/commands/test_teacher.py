@@ -69,10 +69,37 @@ def test_what_cannot_teach_is_named(bundle, zoo, tmp_path):
         teacher_overrides(bundle)
     (zoo / "configs" / "inference.yaml").write_text(NETWORK.replace("$@width * 2", "$object()"))
     with pytest.raises(ConfigError, match=r"layer::dim_feedforward: .* gives a object, not text or numbers"):
-        teacher_overrides(zoo)
+        teacher_overrides(zoo, packed=True)
     (zoo / "configs" / "inference.yaml").write_text("network_def: {_target_: scripts.net.Net}\n")
     with pytest.raises(ConfigError, match="own scripts"):
-        teacher_overrides(zoo)
+        teacher_overrides(zoo, packed=True)
     (zoo / "configs" / "inference.yaml").write_text("network: 1\n")
     with pytest.raises(ConfigError, match="has no network_def"):
         teacher_overrides(zoo)
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_other_preprocessing_is_warned_of(bundle, zoo, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    text = "\npreprocessing: [{_target_: Spacingd, keys: image, pixdim: [2, 2]}]\n"
+    (zoo / "configs" / "inference.yaml").write_text(NETWORK + text)
+    with (bundle / "configs" / "train.yaml").open("a") as file:
+        file.write("mm: [1, 1]\nvalidate: {preprocessing: [{_target_: Spacingd, keys: image, pixdim: '@mm'}]}\n")
+    words = ["run", "kd", "--bundle", str(bundle), "--teacher", str(zoo), "--run", "['$print(1)']"]
+    with pytest.warns(UserWarning, match=r"pixdim of Spacing is \[1, 1\] for the student, \[2, 2\] for the teacher"):
+        assert main(words) == 0
+    with pytest.warns(UserWarning, match=r"is \[3, 3\] for the student"):
+        assert main([*words, "--mm", "[3, 3]"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_a_network_of_the_bundles_own_scripts_teaches_beside_the_students_scripts(bundle, zoo, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "path", sys.path[:])
+    (zoo / "configs" / "inference.yaml").write_text("network_def: {_target_: scripts.net.Net}\n")
+    (zoo / "scripts").mkdir()
+    (zoo / "scripts" / "net.py").write_text("import torch\nNet = lambda: torch.nn.Linear(2, 5)\n")
+    torch.save(torch.nn.Linear(2, 5).state_dict(), zoo / "models" / "model.pt")
+    words = ["--bundle", str(bundle), "--teacher", str(zoo), "--run", "['$print(@teacher.network)', '$print(@words)']"]
+    assert main(["run", "kd", *words]) == 0
+    out = capsys.readouterr().out
+    assert "Linear(in_features=2, out_features=5" in out and "epochs of" in out

@@ -29,6 +29,20 @@ def remembered(case: str, rank: int | None) -> dict[str, Tensor]:
     return {name: state[name].clone() for name in ("input_bank", "target_bank")}
 
 
+def saved_alone(case: str, rank: int) -> dict[str, Tensor]:
+    """As `remembered`, but the first process alone saves its state, as a checkpoint does."""
+    bank = MemoryBank(9, features=3, negatives=4)
+    x = normalize(torch.full((2, 3), rank + 1.0), dim=1)
+    bank(x, x, torch.tensor([2 * rank, 2 * rank + 1]))
+    return {"bank": bank.state_dict()["input_bank"].clone()} if rank == 0 else {}
+
+
+def test_one_process_saves_what_all_saw(tmp_path: Path) -> None:
+    run_on_two_ranks(saved_alone, ["alone"], tmp_path)
+    rows = result(tmp_path, "alone")[0]["bank"][:4]
+    assert (rows.norm(dim=1) - 1).abs().max() < 1e-6
+
+
 def test_every_process_remembers_every_row(tmp_path: Path) -> None:
     run_on_two_ranks(remembered, CASES, tmp_path)
     for case in CASES:

@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from monai_kd.report.files import read_examples, read_history, read_predictions, read_settings
+from monai_kd.report.files import read_examples, read_history, read_predictions, read_scores, read_settings
 from monai_kd.utils.errors import DataError
 
 
@@ -151,3 +151,45 @@ def test_a_wrong_example_array_is_named(tmp_path, key, value):
     np.savez(tmp_path / "examples.npz", **{**arrays, key: value})
     with pytest.raises(DataError, match=f"examples.npz, key '{key}': expected"):
         read_examples(tmp_path / "examples.npz")
+
+
+def test_scores_are_sorted_by_case(make_scores):
+    first = read_scores(make_scores("alone") / "scores.npz")
+    order = np.random.default_rng(0).permutation(len(first["case"]))
+    changes = {
+        key: values[order] if len(values.shape) and len(values) == 60 else values for key, values in first.items()
+    }
+    for key, values in read_scores(make_scores("alone", **changes) / "scores.npz").items():
+        np.testing.assert_array_equal(values, first[key])
+
+
+@pytest.mark.parametrize("key", ["case", "group", "structures", "dice", "hd95"])
+def test_a_missing_score_is_named(make_scores, key):
+    folder = make_scores("alone", **{key: None})
+    with pytest.raises(DataError, match=f"scores.npz, key '{key}': is missing. keys: "):
+        read_scores(folder / "scores.npz")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "says"),
+    [
+        ("case", np.array([["a"] * 60]), r"expected shape \[60\], got \[1, 60\]"),
+        ("case", np.array([], dtype=str), "there is no case"),
+        ("case", np.array(["twin"] * 60), "case 'twin' occurs more than once"),
+        ("group", np.zeros(59), r"expected shape \[60\], got \[59\]"),
+        ("structures", np.array("front"), r"expected shape \[S\], got \[\]"),
+        ("structures", np.array(["front", "front"]), "a name occurs twice: front, front"),
+        ("unit", np.array(["mm", "px"]), r"expected a text, got <U2 \[2\]"),
+        ("dice", np.ones(60), r"expected shape \[60, 2\], got \[60\]"),
+        ("hd95", np.ones((60, 3)), r"expected shape \[60, 2\], got \[60, 3\]"),
+        ("dice", np.full((60, 2), "high"), "must hold numbers"),
+        ("dice", np.full((60, 2), 91.0), "91 of case 'case000', 'front' is not in 0..1"),
+        ("dice", np.full((60, 2), np.nan), "nan of case 'case000', 'front' is not in 0..1"),
+        ("hd95", np.full((60, 2), np.inf), "inf of case 'case000', 'front' is not a distance"),
+        ("hd95", np.full((60, 2), -1.0), "-1 of case 'case000', 'front' is not a distance"),
+    ],
+)
+def test_scores_that_do_not_fit_are_named(make_scores, key, value, says):
+    path = make_scores("alone", **{key: value}) / "scores.npz"
+    with pytest.raises(DataError, match=f"{path}, key '{key}': {says}"):
+        read_scores(path)

@@ -204,3 +204,59 @@ def test_nothing_is_written_if_a_run_is_broken(study):
     with pytest.raises(DataError, match=r"run\.json, key 'role': is missing"):
         write_report(study.root)
     assert not (study.root / "report.html").exists() and not (study.root / "report.json").exists()
+
+
+def test_a_page_of_segmentation_holds_independently_computed_numbers(scores):
+    page, runs = write(scores), load_runs(scores.root)
+    assert page.cells[0][:5] == ["Network|", "Dice ↑|mean|", "Dice ↑|front|", "Dice ↑|back|", "HD95 ↓|mean, mm|"]
+    assert page.cells[0][5:] == ["Parameters|", "FLOPs|per case|", "CPU latency|batch 1|", "File size|"]
+    for role, name in (("alone", "Student alone"), ("distilled", "Student distilled")):
+        cells, own = page.row(name), [run for run in runs if run.role == role]
+        for cell, values in zip(
+            cells[1:4],
+            ([r.dice.mean() for r in own], *([r.dice[:, i].mean() for r in own] for i in (0, 1))),
+            strict=True,
+        ):
+            assert cell[:2] == [f"{statistics.mean(values):.3f}", f"± {statistics.stdev(values):.3f}"]
+        assert cells[4][0] == f"{statistics.mean(run.hd95.mean() for run in own):.2f}"
+        assert [cell[0] for cell in cells[5:]] == ["6.15 k", "810 k", "0.35 ms", "28.4 kB"]
+
+
+def test_p_values_are_on_the_page_and_in_the_json(scores):
+    page, numbers = write(scores), json.loads((scores.root / "report.json").read_text())
+    (comparison,) = numbers["comparisons"]
+    assert set(comparison["p_values"]) == {"dice", "dice_front", "dice_back", "hd95", "hd95_front", "hd95_back"}
+    assert comparison["p_values"]["dice"] < 0.001 and numbers["primary"] == "dice"
+    assert [cell[3] for cell in page.row("Distilled − alone")[1:5]] == ["p < 0.001"] * 4
+    assert "Wilcoxon’s signed-rank test" in page.text and comparison["sentence"] in page.text
+
+
+def test_a_page_of_segmentation_has_its_own_sections(scores):
+    text = write(scores).text
+    assert "Case by case" in text and "Learning curves" in text
+    for word in ("Calibration", "Confusions", "Examples", "agreement", "Agreement", "ECE", "AUC", "κ"):
+        assert word not in text
+    assert text.count("No run recorded any.") == 1  # learning curves, of which these runs have none
+
+
+def test_each_case_is_a_dot_for_each_structure_and_their_mean(scores):
+    page = write(scores)
+    assert sum(tag == "circle" and attrs["class"] == "bar c-d0" for tag, attrs in page.tags) == 60 * 3 * 2
+
+
+def test_bare_segmentations_make_a_page(make_scores):
+    make_scores("teacher", structures=np.array(["nucleus"]), dice=np.ones((60, 1)), hd95=np.zeros((60, 1)))
+    assert "Case by case" not in write(make_scores).text
+    for role in ("alone", "distilled"):
+        changes = {"dice": np.ones((60, 1)), "hd95": np.zeros((60, 1)), "group": np.zeros(60)}
+        make_scores(role, structures=np.array(["nucleus"]), flops=None, **changes)
+    page = write(make_scores)
+    assert page.row("Distilled − alone")[1] == ["0.000", "no interval", "p = 1.000"]
+    assert "Mean Dice of nucleus is 1.000 alone and 1.000 distilled" in page.text
+
+
+def test_segmentations_without_a_common_seed_make_a_page(make_scores):
+    make_scores("alone", 0)
+    make_scores("distilled", 1)
+    text = write(make_scores).text
+    assert "No seed was run both alone and distilled" in text and "Case by case" not in text

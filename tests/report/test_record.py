@@ -10,8 +10,9 @@ import pytest
 import torch
 from monai.data import DataLoader
 from monai.engines import SupervisedEvaluator
+from monai.transforms import AsDiscreted
 
-from monai_kd.handlers import Predictions
+from monai_kd.handlers import Predictions, SegmentationScores
 from monai_kd.report import load_runs, typed_command, write_run
 
 
@@ -24,6 +25,25 @@ def test_a_report_reads_what_is_written(tmp_path):
     write_run(tmp_path / "run", {"role": "alone", "recipe": None, "seed": 1, **texts, **costs})
     (run,) = load_runs(tmp_path)
     assert run.seed == 1 and run.group.tolist() == ["0", "1", "2", "3"]
+
+
+def test_a_report_reads_the_scores_that_are_written(tmp_path):
+    items = [{"image": torch.randn(1, 4, 4), "label": torch.ones(1, 4, 4), "case": str(i)} for i in range(3)]
+    post = AsDiscreted(["pred", "label"], to_onehot=[2, 2], argmax=[True, False])
+    SupervisedEvaluator(
+        "cpu",
+        DataLoader(items, batch_size=2),
+        torch.nn.Conv2d(1, 2, 1),
+        postprocessing=post,
+        val_handlers=[SegmentationScores(tmp_path / "run", ["nucleus"], (1.0, 1.0), unit="px")],
+    ).run()
+    texts = dict.fromkeys(("title", "setting", "command", "data", "split"), "")
+    costs = dict.fromkeys(("parameters", "flops", "latency_ms", "file_bytes", "train_seconds"))
+    write_run(tmp_path / "run", {"role": "alone", "recipe": None, "seed": 1, **texts, **costs})
+    (run,) = load_runs(tmp_path)
+    assert run.classes == ("nucleus",) and run.dice.shape == run.hd95.shape == (3, 1)
+    assert run.task.scores["hd95"].axis == "HD95 (px)"
+    assert run.group.tolist() == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
@@ -11,8 +12,11 @@ import pytest
 
 from monai_kd.metrics import accuracy, agreement, balanced_accuracy, macro_auc, resampled_rows
 from monai_kd.report import load_runs
-from monai_kd.report.results import PRIMARY, SCORES, Score, compare, plain, rows_of
+from monai_kd.report.results import Score, compare, plain, rows_of
+from monai_kd.report.tasks import CLASSIFICATION
 from monai_kd.utils.errors import DataError
+
+PRIMARY = CLASSIFICATION.primary
 
 
 @pytest.fixture
@@ -29,8 +33,8 @@ def test_rows_are_ordered_by_setting_then_role(make_run):
 
 def test_scores_are_means_and_deviations_over_seeds(rows):
     for row in rows:
-        for name, metric in SCORES.items():
-            values = [metric(run.label, run.probability) for run in row.runs]
+        for name, measure in CLASSIFICATION.scores.items():
+            values = [measure.metric(run.label, run.probability) for run in row.runs]
             assert row.scores[name].seeds == pytest.approx(values)
             assert row.scores[name].mean == pytest.approx(statistics.mean(values))
             if len(values) > 1:
@@ -119,3 +123,68 @@ def test_costs_average_what_is_known(make_run):
 
 def test_plain_turns_nan_into_null():
     assert plain({"a": Score((1.0,), 1.0, math.nan)}) == {"a": {"seeds": [1.0], "mean": 1.0, "spread": None}}
+
+
+def test_intervals_of_segmentation_match_plain_loop(scores):
+    alone, distilled = rows_of(load_runs(scores.root), resamples=40)[1:]
+    (found,) = compare([alone, distilled])
+    draws = {key: [] for key in ("dice", "dice_back", "hd95")}
+    for drawn in resampled_rows(alone.runs[0].group, n=40):
+        apart = [(b.dice - a.dice, b.hd95 - a.hd95) for a, b in zip(alone.runs, distilled.runs, strict=True)]
+        draws["dice"].append(statistics.mean(dice[drawn].mean() for dice, _ in apart))
+        draws["dice_back"].append(statistics.mean(dice[drawn, 1].mean() for dice, _ in apart))
+        draws["hd95"].append(statistics.mean(hd95[drawn].mean() for _, hd95 in apart))
+    for key, values in draws.items():
+        ends = found.intervals[key].low, found.intervals[key].high
+        assert ends == pytest.approx(tuple(np.quantile(values, [0.025, 0.975])))
+
+
+def few(make_scores, *dice: np.ndarray):
+    """Compare a student with two seeds of Dice 0.5 everywhere with one that has these differences."""
+    cases = np.array([f"case{i}" for i in range(len(dice[0]))])
+    rest = {"structures": np.array(["whole"]), "hd95": np.ones((len(cases), 1)), "case": cases, "group": cases}
+    for seed, apart in enumerate(dice):
+        make_scores("alone", seed, dice=np.full((len(cases), 1), 0.5), **rest)
+        make_scores("distilled", seed, dice=0.5 + apart[:, None], **rest)
+    (found,) = compare(rows_of(load_runs(make_scores.root), resamples=5))
+    return found
+
+
+def test_signed_rank_test_matches_every_turn_of_the_signs(make_scores):
+    first, second = 0.1 * np.random.default_rng(3).random((2, 8)) - 0.03
+    found = few(make_scores, first, second)
+    apart = (first + second) / 2  # seeds first: a case counts once
+    np.testing.assert_allclose(found.by_case["dice"], apart, atol=1e-12)
+    ranks = np.argsort(np.argsort(np.abs(apart))) + 1
+
+    def lesser(signs) -> int:
+        up = sum(int(rank) for rank, sign in zip(ranks, signs, strict=True) if sign > 0)
+        return min(up, int(ranks.sum()) - up)
+
+    turns = list(itertools.product((-1, 1), repeat=8))
+    as_far = sum(lesser(signs) <= lesser(np.sign(apart)) for signs in turns)
+    assert found.p_values["dice"] == pytest.approx(as_far / len(turns))
+
+
+def test_no_difference_has_the_p_value_of_one(make_scores):
+    found = few(make_scores, np.array([0.1, -0.2, 0.3]), np.array([-0.1, 0.2, -0.3]))
+    assert found.p_values == {"dice": 1.0, "hd95": 1.0}
+
+
+def test_classification_has_no_test_by_case(rows):
+    assert compare(rows)[0].p_values == {}
+
+
+def test_segmentations_of_different_groups_are_refused(make_scores):
+    make_scores("alone")
+    make_scores("distilled", group=np.arange(60) // 5)
+    with pytest.raises(DataError, match=r"scores.npz, key 'group': differs from"):
+        compare(rows_of(load_runs(make_scores.root), resamples=5))
+
+
+def test_seeds_of_a_case_are_averaged_so_they_share_the_cases(make_scores):
+    for seed in (0, 1):
+        for role in ("alone", "distilled"):
+            make_scores(role, seed, case=np.array([f"case{i + seed:03d}" for i in range(60)]))
+    with pytest.raises(DataError, match=r"02_alone/scores.npz, key 'case': differs from .*00_alone"):
+        compare(rows_of(load_runs(make_scores.root), resamples=5))

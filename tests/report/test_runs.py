@@ -66,3 +66,38 @@ def test_class_names_must_be_as_many_as_classes(make_run):
     make_run("alone", classes=["a", "b"])
     with pytest.raises(DataError, match="key 'classes': 2 names for 3 classes"):
         load_runs(make_run.root)
+
+
+def test_tasks_are_not_mixed(make_run, make_scores):
+    first, second = make_run("alone"), make_scores("distilled")
+    with pytest.raises(DataError, match=r"scores\.npz: is of segmentation, but .*predictions\.npz of classif") as error:
+        load_runs(make_run.root.parent)
+    assert str(first) in str(error.value) and str(second) in str(error.value)
+
+
+def test_structures_must_be_the_same(make_scores):
+    make_scores("alone")
+    make_scores("distilled", structures=np.array(["back", "front"]))
+    with pytest.raises(
+        DataError, match=r"scores.npz, key 'structures': structures back, front differ from front, back"
+    ):
+        load_runs(make_scores.root)
+
+
+def test_class_names_must_be_the_background_and_the_structures(make_scores):
+    make_scores("alone", classes=["outside", "front", "back"])
+    assert load_runs(make_scores.root)[0].classes == ("front", "back")
+    make_scores("distilled", classes=["front", "back"])
+    with pytest.raises(DataError, match=r"run.json, key 'classes': front, back are not a background and front, back"):
+        load_runs(make_scores.root)
+
+
+def test_distances_must_be_of_one_unit(make_scores):
+    make_scores("alone")
+    make_scores("distilled", unit=np.array("px"))
+    with pytest.raises(DataError, match=r"scores.npz, key 'unit': px differs from mm"):
+        load_runs(make_scores.root)
+
+
+def test_scores_hold_no_answers_to_borrow(scores):
+    assert all(run.teacher_probability is None for run in load_runs(scores.root))

@@ -6,12 +6,16 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from monai_kd.metrics import Interval
 from monai_kd.report import load_runs
-from monai_kd.report.results import PRIMARY, Comparison, Score, compare, rows_of
+from monai_kd.report.results import Comparison, Score, compare, rows_of
+from monai_kd.report.tasks import CLASSIFICATION
 from monai_kd.report.verdict import HELPS, NO_HELP, UNCLEAR, headline, judge
+
+PRIMARY = CLASSIFICATION.primary
 
 
 @pytest.fixture
@@ -99,3 +103,22 @@ def test_headline_counts_if_there_are_many(comparison):
 
 def test_nothing_to_compare_is_said():
     assert "nothing to compare" in headline([])
+
+
+@pytest.mark.parametrize(("high", "kind"), [(0.0049, NO_HELP), (0.0051, UNCLEAR)])
+def test_each_task_has_its_smallest_gain(scores, high, kind):
+    (found,) = compare(rows_of(load_runs(scores.root), resamples=5))
+    gain = Score.of([0.002, 0.003])
+    intervals = {"dice": Interval(gain.mean, -0.001, high, 0)}
+    verdict = judge(replace(found, scores={"dice": gain}, intervals=intervals))
+    assert verdict.kind == kind
+    assert ("Any gain is smaller than 0.005" in verdict.sentence) == (kind == NO_HELP)
+
+
+def test_segmentation_is_judged_by_mean_dice(scores):
+    (found,) = compare(rows_of(load_runs(scores.root), resamples=50))
+    verdict = judge(found)
+    assert verdict.kind == HELPS
+    means = [np.mean([run.dice for run in row.runs]) for row in (found.alone, found.distilled)]
+    assert f"Mean Dice is {means[0]:.3f} alone and {means[1]:.3f} distilled" in verdict.sentence
+    assert "Wilcoxon over 60 cases p < 0.001), better in 2 of 2" in verdict.sentence

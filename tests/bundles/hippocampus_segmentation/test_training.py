@@ -78,7 +78,7 @@ def test_layers_and_channels_are_as_declared(make, role):
 
 def test_teacher_and_student_alone_train(make, tmp_path):
     run(make("train_teacher.yaml"))
-    assert [p.name for p in (tmp_path / "teacher").iterdir()] == ["model.pt"]
+    assert sorted(p.name for p in (tmp_path / "teacher").iterdir()) == ["model.cases.json", "model.pt"]
     workflow = make("train_alone.yaml", labeled_fraction=0.5)
     drawn = []
     workflow.trainer.add_event_handler("ITERATION_COMPLETED", lambda e: drawn.append(e.state.batch))
@@ -116,6 +116,26 @@ def test_an_unlabelled_volume_needs_no_label_file(make, teacher, tmp_path, data)
     assert all(torch.isfinite(v) for v in values.values())
 
 
+@pytest.mark.parametrize("recipe", [None, "multi_teacher"])
+def test_a_fold_ensemble_must_not_have_seen_what_judges_its_student(make, tmp_path, data, recipe):
+    content = json.loads(Path(data, "dataset.json").read_text())
+    for i, item in enumerate(content["training"]):
+        item["fold"] = i % 2
+        item |= {key: str(Path(data, item[key])) for key in ("image", "label")}
+    del content["validation"]
+    (tmp_path / "folds").mkdir()
+    (tmp_path / "folds" / "dataset.json").write_text(json.dumps(content))
+    run(make("train_teacher.yaml", dataset_dir=str(tmp_path / "folds"), fold=0))
+    more = [load_recipe(recipe).path] if recipe else []
+    run(make(*more, dataset_dir=str(tmp_path / "folds"), fold=0))
+    with pytest.raises(RuntimeError) as caught:
+        make(*more, dataset_dir=str(tmp_path / "folds"), fold=1).run()
+    error = caught.value
+    while error.__cause__ is not None:
+        error = error.__cause__
+    assert "was trained on 2 of the cases that judge its student: " in str(error) and "training_1" in str(error)
+
+
 @pytest.mark.parametrize("name", ["mean_teacher", "uamt", "cps"])
 def test_half_of_every_batch_is_labelled(make, name):
     workflow = make(load_recipe(name).path, "two_stream.yaml", labeled_fraction=0.5)
@@ -140,7 +160,21 @@ def test_student_infers_where_monai_kd_cannot_be_imported(make, teacher, tmp_pat
     )
     command = [sys.executable, "-c", script, str(CONFIGS / "inference.yaml"), str(tmp_path), str(folder)]
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    (folder / "broken.nii.gz").write_text("no volume")  # comes first, and keeps no other waiting
+    nib.save(nib.Nifti1Image(np.zeros((20, 20, 20, 2), np.float32), np.eye(4)), folder / "channels.nii.gz")
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 1
+    told = done.stderr[done.stderr.index("FAILED") :].splitlines()
+    assert told[0] == "FAILED 2 of 3:" and sum("broken.nii.gz: " in x or "channels.nii.gz: " in x for x in told) == 2
+    assert [path.name for path in (tmp_path / "output" / "inference").iterdir()] == ["case_seg.nii.gz"]
+    for name in ("broken", "channels"):
+        (folder / f"{name}.nii.gz").unlink()
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr[-2000:]
     found = nib.load(tmp_path / "output" / "inference" / "case_seg.nii.gz")
     assert found.shape == turned.shape and np.allclose(found.affine, turned.affine)
     assert set(np.unique(found.get_fdata())) <= {0, 1, 2}
+    empty = subprocess.run(
+        [*command[:-1], str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert empty.returncode == 1 and "no *.nii.gz in" in empty.stderr

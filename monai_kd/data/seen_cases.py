@@ -1,0 +1,51 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from monai_kd.utils import read_json
+from monai_kd.utils.errors import DataError
+
+__all__ = ["check_unseen"]
+
+
+def check_unseen(path: str | os.PathLike, items: Iterable[Mapping[str, Any]]) -> str:
+    """Refuse a teacher that was trained on a case which now judges its student, as one of another fold was.
+
+    What such a teacher remembers of the case reaches the student through its answers, so the student's figures would be
+    too good. `FinalModelSaver(cases=...)` writes what a network was trained on beside its weights, in a file that ends
+    in `.cases.json`; where there is none nothing is known, and nothing is checked.
+
+    Args:
+        path: the teacher's weights.
+        items: that validate or test the student, each with its `case`.
+
+    Returns:
+        The path, as text.
+
+    Raises:
+        DataError: the teacher was trained on one of the cases; names both.
+
+    Example::
+
+        >>> import tempfile, torch
+        >>> from monai_kd.data import check_unseen
+        >>> path = tempfile.mkdtemp() + "/model.pt"
+        >>> check_unseen(path, [{"case": "a"}]) == path  # nothing is known of this one
+        True
+    """
+    record = Path(path).with_suffix(".cases.json")
+    if record.is_file():
+        seen = set(read_json(record)["cases"])
+        both = sorted(str(item["case"]) for item in items if str(item["case"]) in seen)
+        if both:
+            shown = ", ".join(map(repr, both[:3])) + ", ..." * (len(both) > 3)
+            what = f"was trained on {len(both)} of the cases that judge its student: {shown}"
+            fix = "take the teacher of the fold in which they validate, or other cases"
+            raise DataError(what, where=str(path), why=f"{record.name} says so", fix=fix)
+    return str(path)
