@@ -59,7 +59,9 @@ def stages(dense: bool) -> dict[str, list[str]]:
 
 def batches(dims: int, dense: bool = True) -> list[dict[str, Tensor]]:
     size = [8 if dense else 16] * dims
-    views = {key: torch.randn(4, 1, *size) for key in ("image", "image_2", "image_3", "image_4", "privileged", "high")}
+    views = {
+        key: torch.randn(4, 1, *size) for key in ("image", "image_2", "image_3", "image_4", "privileged", "magnified")
+    }
     label = torch.tensor([0, 1, 2, 0]) if not dense else torch.randint(0, 3, (4, *size))
     bags = {"bag": torch.tensor([0, 0, 1, 1]), "bag_label": torch.tensor([0, 2])}
     return [{**views, **bags, "label": label, "index": torch.arange(4) + 4 * i} for i in range(SAMPLES // 4)]

@@ -25,7 +25,7 @@ def test_a_step_is_the_method_restated():
     high = torch.randn(4, 2, 6, 6, dtype=torch.float64)
     low = nn.functional.avg_pool2d(high, 2)
     label = torch.tensor([0, 2, 1, 0])
-    data = {"high": high, "image": low, "label": label}
+    data = {"magnified": high, "image": low, "label": label}
     method.objective(method.inferer(data, student), data)
     map_s, map_t = student.map(student.norm(student.conv(low))), teacher.map(teacher.norm(teacher.conv(high)))
     grown = nn.functional.interpolate(connector.conv(map_s), (6, 6), mode="bilinear", align_corners=False)
@@ -75,8 +75,8 @@ def made_teacher(folder: Path, workflow_of):
 def test_student_and_teacher_see_one_field(workflow):
     made = workflow(**{"train::noises": "$[]", "privileged_key": "image", "privileged_channels": 1})
     data = next(iter(made.parser.get_parsed_content("train::dataloader")))
-    assert data["high"].shape[1:] == (1, 32, 32) and data["image"].shape[1:] == (1, 16, 16)
-    torch.testing.assert_close(nn.functional.avg_pool2d(data["high"], 2), data["image"])
+    assert data["magnified"].shape[1:] == (1, 32, 32) and data["image"].shape[1:] == (1, 16, 16)
+    torch.testing.assert_close(nn.functional.avg_pool2d(data["magnified"], 2), data["image"])
     validated = next(iter(made.parser.get_parsed_content("validate::dataloader")))
     assert validated["image"].shape[1:] == (1, 16, 16)
 
