@@ -32,7 +32,7 @@ def test_ends_with_the_student_where_monai_kd_is_not_installed(name: str) -> Non
 
 
 SMALL = {
-    "classification": {"CASES": {"training": 12, "validation": 6, "test": 12}, "EPOCHS": 1, "SEEDS": (0,)},
+    "classification": {"CASES": {"training": 24, "validation": 6, "test": 12}, "EPOCHS": 1, "SEEDS": (0,)},
     "segmentation": {"CASES": {"training": 8, "validation": 1, "test": 2}, "EPOCHS": 1, "SEEDS": (0,)},
     "histology": {"EPOCHS": 1, "SEEDS": (0,)},
 }
