@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features
-from monai_kd.losses.functional import full_precision, reduce_rows
+from monai_kd.losses.functional import full_precision
 
 __all__ = ["HintLoss"]
 
@@ -44,4 +45,4 @@ class HintLoss(nn.Module):
             ShapeMismatchError: the shapes differ; nothing is ever broadcast.
         """
         check_features(input, target, where="HintLoss")
-        return reduce_rows((input - target.detach()).square())
+        return F.mse_loss(input, target.detach(), reduction="sum") / max(input.numel(), 1)

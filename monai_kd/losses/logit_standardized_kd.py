@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_positive, check_reduction, check_several_classes
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.rows import compare_rows
+from monai_kd.losses.rows import compare_rows, log_softmax
 
 __all__ = ["LogitStandardizedKDLoss"]
 
@@ -68,7 +68,7 @@ class LogitStandardizedKDLoss(nn.Module):
         return compare_rows(self._rows, input, target, self.reduction, mask)
 
     def _rows(self, s: Tensor, t: Tensor) -> Tensor:
-        log_s, log_t = ((self._standardised(x) / self.temperature).log_softmax(1) for x in (s, t))
+        log_s, log_t = (log_softmax(self._standardised(x) / self.temperature) for x in (s, t))
         return self.temperature**2 * (log_t.exp() * (log_t - log_s)).sum(1)
 
     def _standardised(self, z: Tensor) -> Tensor:

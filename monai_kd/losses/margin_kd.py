@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_reduction, check_several_classes
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.rows import class_index, compare_rows
+from monai_kd.losses.rows import class_index, compare_rows, softmax
 from monai_kd.utils import ConfigError
 
 __all__ = ["MarginKDLoss"]
@@ -71,5 +71,5 @@ class MarginKDLoss(nn.Module):
         return compare_rows(self._rows, input, target, self.reduction, mask, label)
 
     def _rows(self, s: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        p_s, p_t = (x.softmax(1).gather(1, y.unsqueeze(1)).squeeze(1) for x in (s, t))
+        p_s, p_t = (softmax(x).gather(1, y.unsqueeze(1)).squeeze(1) for x in (s, t))
         return (p_t - p_s + self.margin).clamp(min=0)

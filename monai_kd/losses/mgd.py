@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features
@@ -44,4 +45,4 @@ class MGDLoss(nn.Module):
             ShapeMismatchError: the shapes differ.
         """
         check_features(input, target, where="MGDLoss")
-        return (input - target.detach()).square().sum() / max(input.shape[0], 1)
+        return F.mse_loss(input, target.detach(), reduction="sum") / max(input.shape[0], 1)

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_positive, check_reduction, check_several_classes
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.rows import class_index, compare_rows
+from monai_kd.losses.rows import class_index, compare_rows, softmax
 
 __all__ = ["OFAKDLoss"]
 
@@ -70,7 +70,7 @@ class OFAKDLoss(nn.Module):
         return compare_rows(self._rows, input, target, self.reduction, mask, label)
 
     def _rows(self, s: Tensor, t: Tensor, y: Tensor) -> Tensor:
-        y, p = y.unsqueeze(1), t.softmax(1)
+        y, p = y.unsqueeze(1), softmax(t)
         true = p.gather(1, y)
         weight = p.pow(self.gamma).scatter(1, y, (true + 1) ** self.gamma - 1)
         return weight.sum(1) * s.logsumexp(1) - (weight * s).sum(1)

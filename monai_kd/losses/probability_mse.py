@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_reduction, check_several_classes
+from monai_kd.losses.chunked import is_transformed
 from monai_kd.losses.divergence import sigmoid_difference, softmax_difference
 from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows
+from monai_kd.losses.rows import compare_rows, softmax
 
 __all__ = ["ProbabilityMSELoss"]
 
@@ -63,6 +66,12 @@ class ProbabilityMSELoss(nn.Module):
         check_logits(input, target, mask, where="ProbabilityMSELoss")
         if not self.sigmoid:
             check_several_classes(input, where="ProbabilityMSELoss", fix="use sigmoid=True")
+        if self.reduction != "none" and input.device.type == "cpu" and not is_transformed():
+            return compare_rows(self._rows, input, target, self.reduction, mask)
         input, target = keep_selected(mask, input, target.detach())
         difference = sigmoid_difference(input, target) if self.sigmoid else softmax_difference(input, target)
         return reduce_rows(difference.square().mean(1), self.reduction, mask)
+
+    def _rows(self, s: Tensor, t: Tensor) -> Tensor:
+        p_s, p_t = (torch.sigmoid(x) if self.sigmoid else softmax(x) for x in (s, t))  # in float64
+        return (p_s - p_t).square().mean(1)

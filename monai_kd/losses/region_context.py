@@ -6,7 +6,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features
-from monai_kd.losses.chunked import sum_in_chunks
+from monai_kd.losses.chunked import exact, sum_in_chunks
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.regions import check_regions, region_masks
 
@@ -63,13 +63,18 @@ class RegionContextLoss(nn.Module):
         check_regions(input, target, where="RegionContextLoss")
         check_features(input, target, where="RegionContextLoss")
         masks = region_masks(label, input, self.num_classes, where="RegionContextLoss")
-        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), masks])
+        weight = _weight(exact(masks))
+        total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), weight], places=True, double=False)
         return total / masks.flatten(1).any(1).sum().clamp(min=1)
 
 
-def _apart(s: Tensor, t: Tensor, masks: Tensor) -> Tensor:
+def _apart(s: Tensor, t: Tensor, weight: Tensor) -> Tensor:
+    return (s - t).square().mean(1) * weight
+
+
+def _weight(masks: Tensor) -> Tensor:
+    """What the squares at each place count for, [N, S]."""
     count = masks.sum(2)
     weight = count.clamp(min=1).rsqrt() * (count > 0)
     weight = weight / (weight.sum(1, keepdim=True) / (count > 0).sum(1, keepdim=True).clamp(min=1)).clamp(min=1e-30)
-    squares = ((s - t).square().mean(1, keepdim=True) * masks).sum(2)
-    return (weight * squares / count.clamp(min=1)).sum(1)
+    return ((weight / count.clamp(min=1)).unsqueeze(2) * masks).sum(1)

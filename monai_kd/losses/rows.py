@@ -12,7 +12,7 @@ from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import keep_selected, reduce_rows, reduce_total
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
 
-__all__ = ["class_index", "compare_rows"]
+__all__ = ["class_index", "compare_rows", "log_softmax", "softmax"]
 
 
 def compare_rows(
@@ -52,6 +52,28 @@ def compare_rows(
         return values * others[-1] if weight else values
 
     return reduce_total(sum_in_chunks(weighted, [s], [t, *y, *weight], places=True), input, reduction, mask)
+
+
+def softmax(rows: Tensor) -> Tensor:
+    """Over the classes, axis 1; where samples have one place each, torch's own takes five times as long.
+
+    Args:
+        rows: logits [m, C, ...].
+    """
+    return rows.flatten(1).softmax(1).reshape(rows.shape) if _one_place(rows) else rows.softmax(1)
+
+
+def log_softmax(rows: Tensor) -> Tensor:
+    """The logarithm of `softmax`.
+
+    Args:
+        rows: logits [m, C, ...].
+    """
+    return rows.flatten(1).log_softmax(1).reshape(rows.shape) if _one_place(rows) else rows.log_softmax(1)
+
+
+def _one_place(rows: Tensor) -> bool:
+    return rows.ndim > 2 and math.prod(rows.shape[2:]) == 1
 
 
 def class_index(label: Tensor, input: Tensor, *, where: str) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_positive, check_reduction, check_several_classes
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.rows import compare_rows
+from monai_kd.losses.rows import compare_rows, log_softmax
 
 __all__ = ["SoftTargetKDLoss", "soft_target_kl"]
 
@@ -23,7 +23,7 @@ def soft_target_kl(input: Tensor, target: Tensor, temperature: float) -> Tensor:
     """
     total = target.sum(1, keepdim=True)
     p = target / torch.where(total == 0, torch.ones_like(total), total)
-    return (torch.xlogy(p, p) - p * (input / temperature).log_softmax(1)).sum(1)
+    return (torch.xlogy(p, p) - p * log_softmax(input / temperature)).sum(1)
 
 
 class SoftTargetKDLoss(nn.Module):
