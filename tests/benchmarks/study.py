@@ -42,7 +42,9 @@ def files(bundle: Path, method: str) -> list[str]:
     return [str(bundle / "configs" / "train.yaml"), str(last)]
 
 
-def run(bundle: Path, method: str, seed: int, fraction: float, folder: Path, extra: dict[str, Any]) -> Path:
+def run(
+    bundle: Path, method: str, seed: int, fraction: float, folder: Path, extra: dict[str, Any], name: str = ""
+) -> Path:
     """Train, or go on where it broke off, and test; return the folder of what was written.
 
     Args:
@@ -52,8 +54,10 @@ def run(bundle: Path, method: str, seed: int, fraction: float, folder: Path, ext
         fraction: of the training labels.
         folder: of all runs.
         extra: overrides from the command line.
+        name: of its row; the method's if empty.
     """
-    where = folder / ("teacher" if method == "teacher" else f"{method}_{fraction:g}_seed{seed}")
+    name = name or method
+    where = folder / (name if method == "teacher" else f"{name}_{fraction:g}_seed{seed}")
     given = {
         "bundle_root": str(bundle),
         "output_dir": str(where),
@@ -122,6 +126,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("method", nargs="?", help="teacher, alone, or a recipe")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labeled_fraction", type=float, default=1.0)
+    parser.add_argument("--name", default="", help="of the row, where overrides make another method of it")
     parser.add_argument("--output_dir", type=Path, help="of what is trained; by default study/BUNDLE")
     parser.add_argument("--table", action="store_true", help="print the table of what was kept")
     args, tokens = parser.parse_known_args(argv)
@@ -132,10 +137,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     extra = read_overrides(tokens)
     folder = args.output_dir or Path("study") / args.bundle
-    where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra)
+    where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra, args.name)
     kept = {
         "command": typed_command(sys.argv[1:] if argv is None else argv),
-        "method": args.method,
+        "method": args.name or args.method,
         "labeled_fraction": args.labeled_fraction,
     }
     results.mkdir(exist_ok=True)

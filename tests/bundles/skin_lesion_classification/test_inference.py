@@ -8,7 +8,9 @@ import csv
 from pathlib import Path
 
 import numpy as np
+import pytest
 from monai.bundle import ConfigWorkflow
+from PIL import Image
 
 from tests.bundles.skin_lesion_classification.workflows import CONFIGS, run
 
@@ -26,3 +28,33 @@ def test_inference_answers_as_evaluation_did(make, data, teacher, tmp_path):
         rows = {Path(name).stem: np.array(values, float) for name, *values in csv.reader(file)}
     assert rows.keys() == expected.keys() and len(rows) > 7
     assert all(np.allclose(rows[case], expected[case], atol=1e-5) for case in rows)
+
+
+def test_pictures_of_a_folder_are_answered_beside_those_that_fail(make, teacher, data, tmp_path):
+    run(make())
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for name, shape in (("b.png", (50, 40, 3)), ("c.jpg", (96, 96, 3)), ("grey.png", (64, 64))):
+        Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(folder / name)
+    (folder / "a.jpeg").write_text("no picture")  # comes first
+    given = {"bundle_root": str(tmp_path), "dataset_dir": str(folder), "device": "$torch.device('cpu')"}
+
+    def infer(**extra):
+        workflow = ConfigWorkflow(
+            str(CONFIGS / "inference.yaml"), workflow_type="infer", logging_file=False, **given, **extra
+        )
+        workflow.initialize()
+        run(workflow)
+
+    with pytest.raises(SystemExit) as told:
+        infer()
+    first, *failed = str(told.value).splitlines()
+    assert first == "FAILED 2 of 4:" and [line.split(": ")[0] for line in failed if line.startswith(str(folder))] == [
+        str(folder / "a.jpeg"),
+        str(folder / "grey.png"),
+    ]
+    with (tmp_path / "output" / "inference" / "predictions.csv").open() as file:
+        assert [Path(name).name for name, *_ in csv.reader(file)] == ["b.png", "c.jpg"]
+    with pytest.raises(SystemExit, match=r"no dataset.json and no \*.dcm in"):
+        infer(pattern="*.dcm")
