@@ -30,20 +30,28 @@ BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 KEPT = ("recipe", "role", "seed", "setting", "data", "split", "parameters", "flops", "latency_ms", "train_seconds")
 
 
-def files(bundle: Path, method: str) -> list[str]:
+def files(bundle: Path, method: str, over: Sequence[str] = ()) -> list[str]:
     """What is laid over each other to train by `method`.
 
     Args:
         bundle: its folder.
         method: teacher, alone, or a recipe.
+        over: files of its configs laid over that.
     """
     own = method in ("teacher", "alone")
     last = bundle / "configs" / f"train_{method}.yaml" if own else load_recipe(method).path
-    return [str(bundle / "configs" / "train.yaml"), str(last)]
+    return [str(bundle / "configs" / "train.yaml"), str(last), *(str(bundle / "configs" / name) for name in over)]
 
 
 def run(
-    bundle: Path, method: str, seed: int, fraction: float, folder: Path, extra: dict[str, Any], name: str = ""
+    bundle: Path,
+    method: str,
+    seed: int,
+    fraction: float,
+    folder: Path,
+    extra: dict[str, Any],
+    name: str = "",
+    over: Sequence[str] = (),
 ) -> Path:
     """Train, or go on where it broke off, and test; return the folder of what was written.
 
@@ -55,6 +63,7 @@ def run(
         folder: of all runs.
         extra: overrides from the command line.
         name: of its row; the method's if empty.
+        over: files of the bundle's configs laid over the method.
     """
     name = name or method
     where = folder / (name if method == "teacher" else f"{name}_{fraction:g}_seed{seed}")
@@ -69,7 +78,9 @@ def run(
     }
     steps = [[]] if not (where / "model.pt").is_file() else []
     for last in [*steps, [str(bundle / "configs" / "evaluate.yaml")]]:
-        workflow = ConfigWorkflow([*files(bundle, method), *last], workflow_type="train", logging_file=False, **given)
+        workflow = ConfigWorkflow(
+            [*files(bundle, method, over), *last], workflow_type="train", logging_file=False, **given
+        )
         workflow.initialize()
         workflow.run()
         workflow.finalize()
@@ -127,6 +138,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labeled_fraction", type=float, default=1.0)
     parser.add_argument("--name", default="", help="of the row, where overrides make another method of it")
+    parser.add_argument("--over", action="append", default=[], help="a file of the bundle's configs laid over it")
     parser.add_argument("--output_dir", type=Path, help="of what is trained; by default study/BUNDLE")
     parser.add_argument("--table", action="store_true", help="print the table of what was kept")
     args, tokens = parser.parse_known_args(argv)
@@ -137,7 +149,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     extra = read_overrides(tokens)
     folder = args.output_dir or Path("study") / args.bundle
-    where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra, args.name)
+    where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra, args.name, args.over)
     kept = {
         "command": typed_command(sys.argv[1:] if argv is None else argv),
         "method": args.name or args.method,
