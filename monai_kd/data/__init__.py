@@ -9,5 +9,6 @@ from .datalist import class_names, has_modality, load_datalist, read_dataset
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
 from .seen_cases import check_unseen
+from .slide_tiles import slide_tiles
 from .split import check_groups, split_groups
 from .two_stream import TwoStreamBatchSampler

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from .dense_label import DenseLabeld
+from .load_tile import LoadTileD, LoadTiled, LoadTileDict
 from .pyramid import Pyramid, PyramidD, Pyramidd, PyramidDict
 from .rotation_stack import RotationStack, RotationStackD, RotationStackd, RotationStackDict
 from .stain_jitter import RandStainJitter, RandStainJitterD, RandStainJitterd, RandStainJitterDict

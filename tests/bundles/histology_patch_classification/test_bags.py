@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_kd.recipes import load_recipe
+from tests.slides import write_slide
 
 
 def test_batches_are_whole_bags(make):
@@ -38,3 +41,36 @@ def test_evaluation_names_the_two_classes(make, tmp_path):
     workflow.run()
     record = json.loads((tmp_path / "o" / "run.json").read_text())
     assert record["classes"] == ["rest", "positive"] and "bags" in record["setting"]
+
+
+@pytest.fixture
+def slides(tmp_path) -> str:
+    """Two slides to train, one to validate and one to test."""
+    pytest.importorskip("openslide", reason="the extra wsi is not installed")
+    folder = tmp_path / "slides"
+    folder.mkdir()
+    content: dict = {"labels": {"0": "rest", "1": "rest", "2": "positive"}}
+    for seed, (section, name) in enumerate(
+        (("training", "a"), ("training", "b"), ("validation", "c"), ("test", "d"), ("test", "e"))
+    ):
+        write_slide(folder / f"{name}.tif", np.s_[128 : 256 + 64 * (seed % 2), 64:256], seed=seed)
+        content.setdefault(section, []).append({"image": f"{name}.tif", "label": 2 * (seed % 2), "case": name})
+    (folder / "dataset.json").write_text(json.dumps(content))
+    return str(folder)
+
+
+def test_bags_of_whole_slides(make, slides, tmp_path):
+    given = {"dataset_dir": slides, "in_channels": 3, "tile_size": [64, 64], "batch_size": 2, "max_epochs": 1}
+    files = (load_recipe("weno").path, "bags.yaml", "slides.yaml")
+    workflow = make(*files, **given)
+    (batch,) = workflow.parser.get_parsed_content("train::dataloader")
+    sizes = batch["bag"].unique(return_counts=True)[1].tolist()
+    assert batch["image"].shape[1] == 3 and len(set(sizes)) == 2  # ragged
+    assert sorted(batch["bag_label"].tolist()) == [0, 1]
+    before = {k: v.clone() for k, v in workflow.trainer.network.named_parameters()}
+    workflow.run()
+    workflow.finalize()
+    assert any(not v.equal(before[k]) for k, v in workflow.trainer.network.named_parameters())
+    make(*files, "evaluate.yaml", **given).run()
+    with np.load(tmp_path / "output" / "distilled" / "predictions.npz") as archive:
+        assert set(archive["group"]) == {"d", "e"} and {name[0] for name in archive["case"]} == {"d", "e"}
