@@ -19,6 +19,7 @@ from monai_kd.inferers import Pass
 from monai_kd.metrics import count_flops, count_parameters
 from monai_kd.networks import LiteUNet
 from monai_kd.recipes import load_recipe
+from tests.bundles.federated import one_round
 from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
 
 
@@ -178,3 +179,13 @@ def test_student_infers_where_monai_kd_cannot_be_imported(make, teacher, tmp_pat
         [*command[:-1], str(tmp_path)], capture_output=True, text=True, cwd=tmp_path, env=environment
     )
     assert empty.returncode == 1 and "no *.nii.gz in" in empty.stderr
+
+
+def test_a_federated_client_exchanges_the_student(data, teacher, tmp_path):
+    plain = LiteUNet(3, 1, 3, channels=(16, 32, 64), stem_stride=2)
+    here = {"dataset_dir": data, "max_epochs": 1, "batch_size": 2, "patch_size": [16, 24, 16], "progress": False}
+    here |= {"window_size": [24, 24, 24], "device": "$torch.device('cpu')"}
+    sent, measured = one_round(CONFIGS, tmp_path, plain, here)
+    assert sent.keys() == plain.state_dict().keys()
+    assert any(not np.allclose(sent[k], v.detach()) for k, v in plain.named_parameters())
+    assert 0 <= measured["val_mean_dice"] <= 1

@@ -6,21 +6,17 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
 import subprocess
 import sys
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
-from monai.fl.client import MonaiAlgo
-from monai.fl.utils.constants import ExtraItems
-from monai.fl.utils.exchange_object import ExchangeObject
 from monai.networks.nets import DenseNet
 
 from monai_kd.inferers import Pass
 from monai_kd.metrics import count_parameters
 from monai_kd.utils import CheckpointError
+from tests.bundles.federated import one_round
 from tests.bundles.histology_patch_classification.workflows import CONFIGS, FLAT, cause, copied, moved, run
 
 
@@ -139,27 +135,8 @@ def test_two_processes_train_one_student(data, teacher, tmp_path):
 
 
 def test_a_federated_client_exchanges_the_student(data, teacher, tmp_path):
-    shutil.copytree(CONFIGS, tmp_path / "configs")
-    extra = {
-        "dataset_dir": data,
-        "max_epochs": 1,
-        "batch_size": 20,
-        "progress": False,
-        "device": "$torch.device('cpu')",
-    }
-    for name in ("train.yaml", "evaluate.yaml"):
-        config = ConfigParser.load_config_file(tmp_path / "configs" / name)
-        ConfigParser.export_config_file(config | (extra if name == "train.yaml" else {}), tmp_path / "configs" / name)
-    run_here = {
-        "config_train_filename": "configs/train.yaml",
-        "config_evaluate_filename": ["configs/train.yaml", "configs/evaluate.yaml"],
-    }
-    client = MonaiAlgo(bundle_root=str(tmp_path), local_epochs=1, send_weight_diff=False, **run_here)
-    client.initialize(extra={ExtraItems.CLIENT_NAME: "clinic"})
     plain = DenseNet(spatial_dims=2, act="relu", **FLAT)
-    weights = {k: v.numpy() for k, v in plain.state_dict().items()}
-    client.train(ExchangeObject(weights=weights), extra={})
-    sent = client.get_weights(extra={}).weights
+    here = {"dataset_dir": data, "max_epochs": 1, "batch_size": 20, "progress": False, "device": "$torch.device('cpu')"}
+    sent, measured = one_round(CONFIGS, tmp_path, plain, here)
     assert sent.keys() == plain.state_dict().keys()
-    measured = client.evaluate(ExchangeObject(weights=weights), extra={}).metrics
     assert 0 <= measured["val_accuracy"] <= 1

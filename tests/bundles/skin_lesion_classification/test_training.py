@@ -16,7 +16,8 @@ from monai_kd.metrics import count_parameters
 from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
 from monai_kd.utils import CheckpointError, DataError
-from tests.bundles.skin_lesion_classification.workflows import FLAT, cause, run
+from tests.bundles.federated import one_round
+from tests.bundles.skin_lesion_classification.workflows import CONFIGS, FLAT, cause, run
 
 
 def test_batch_gives_what_recipes_read(make):
@@ -120,3 +121,11 @@ def test_head_of_the_first_stage_is_kept_when_a_run_is_resumed(make, teacher, tm
     run(make(recipe, "evaluate.yaml"))
     (one,) = load_runs(tmp_path / "output")
     assert (one.role, one.recipe, one.parameters) == ("distilled", "ssd_kd", 78191)
+
+
+def test_a_federated_client_exchanges_the_student(make, data, teacher, tmp_path):
+    plain = make().network_def
+    here = {"dataset_dir": data, "max_epochs": 1, "batch_size": 20, "progress": False, "device": "$torch.device('cpu')"}
+    sent, measured = one_round(CONFIGS, tmp_path, plain, here)
+    assert sent.keys() == plain.state_dict().keys()
+    assert 0 <= measured["val_balanced_accuracy"] <= 1
