@@ -4,9 +4,9 @@
 
 GRADING_DIR holds a zip of square photographs and labels.csv (`file`, `split`, `dr_grade`); LESIONS_DIR a zip of
 photographs SPLIT/NAME.jpg with masks SPLIT/NAME_mask.png, whose bits 0 to 3 are lesions, and overlap_with_grading.csv.
-A bag is a photograph, its instances are tiles, its label whether the retinopathy is of grade 2 or more. `instances`, a
-section of its own, has the tiles of lesion photographs, each with its own label: whether it shows a lesion. A
-photograph that is in the training part of the grading data, too, is left out of it.
+A bag is a photograph, its instances are tiles, its label whether the retinopathy is of grade 2 or more. The same data
+set in OUTPUT_DIR/instances tests on the tiles of lesion photographs, each with its own label: whether it shows a
+lesion. A photograph that is in the training part of the grading data, too, is left out of it.
 """
 
 from __future__ import annotations
@@ -117,13 +117,22 @@ def write_fundus(grading: Path, lesions: Path, output: Path, tile: int = 64) -> 
         f"{len({item['patient'] for item in items})} photographs ({len(items)} tiles) {name}"
         for name, items in sections.items()
     )
-    return {
-        "name": "fundus",
-        "description": "Fundus photographs (IDRiD) as bags of tiles: referable diabetic retinopathy",
-        "labels": {"0": "rest", "1": "positive"},
-        "split": counts,
-        **sections,
+    told = {"labels": {"0": "rest", "1": "positive"}, "split": counts}
+    instances = sections.pop("instances")
+    beside = {
+        name: [{**item, "image": f"../{item['image']}"} for item in items]
+        for name, items in {**sections, "test": instances}.items()
     }
+    description = "Fundus photographs (IDRiD) as bags of tiles: "
+    _write(output / "instances", {"description": description + "tiles with lesions", **told, **beside})
+    content = {"description": description + "referable diabetic retinopathy", **told, **sections}
+    _write(output, content)
+    return content
+
+
+def _write(folder: Path, content: Content) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "dataset.json").write_text(json.dumps({"name": "fundus", **content}, indent=1) + "\n", encoding="utf-8")
 
 
 def _item(output: Path, name: str, at: str, pixels: np.ndarray, label: int) -> Content:
@@ -177,7 +186,6 @@ def main(argv: list[str] | None = None) -> Path:
         made = Path(temporary) / "made"
         made.mkdir()
         content = write_fundus(args.grading_dir, args.lesions_dir, made, args.tile)
-        (made / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         made.rename(output)
     print(f"{output / 'dataset.json'}: {content['split']}")
     return output / "dataset.json"

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from monai_kd.data import load_datalist
 from monai_kd.utils import DataError
 from tests.bundles.histology_patch_classification.workflows import CONFIGS
 
@@ -92,9 +93,10 @@ def test_bags_carry_the_photographs_grade(script, sources, tmp_path):
 
 
 def test_instances_are_lesions_of_photographs_that_were_not_trained_on(script, sources, tmp_path):
-    content = made(script, sources, tmp_path / "out")
-    assert {item["patient"] for item in content["instances"]} == {"train_B", "test_A"}
-    positive = {item["case"] for item in content["instances"] if item["label"]}
+    made(script, sources, tmp_path / "out")
+    items = load_datalist(tmp_path / "out" / "instances", "test", num_classes=2, channels={"image": 3})
+    assert {item["group"] for item in items} == {"train_B", "test_A"}
+    positive = {item["case"] for item in items if item["label"]}
     # the disc of 80 pixels became 64: rows 16 to 22, columns 38 to 45
     assert positive == {"train_B_0016_0032", "test_A_0016_0032"}
 
