@@ -59,14 +59,15 @@ def slide_tiles(
             ratio = found.wsi_reader.get_downsample_ratio(found.wsi_reader.read(path), patch_level)
         except Exception as error:
             raise DataError(f"cannot be cut into tiles: {error}", where=path) from error
+        side = np.multiply(size, ratio)  # of a tile, in pixels of level 0
         taken: set[tuple[int, ...]] = set()
         for sample in found.data:
             corner = np.maximum(sample["location"], 0)
-            cell = tuple(int(c) for c in corner // np.multiply(size, ratio))
+            cell = tuple(int(c) for c in corner // side)
             if cell in taken:
                 continue
             taken.add(cell)
-            location = tuple(int(c) for c in np.multiply(cell, np.multiply(size, ratio)).round())
+            location = tuple(int(c) for c in np.multiply(cell, side).round())
             tile = {"location": location, "size": size, "level": patch_level, "index": len(tiles)}
             case = f"{slide.get('case', path)}_{location[0]}_{location[1]}"
             tiles.append({**slide, **tile, "case": case, "group": slide.get("group", path)})

@@ -10,7 +10,7 @@ import json
 import numpy as np
 import pytest
 
-from tests.bundles.hippocampus_segmentation.test_training import run
+from tests.bundles.workflows import run
 
 
 def test_evaluation_writes_the_scores_of_every_test_case(make, tmp_path):

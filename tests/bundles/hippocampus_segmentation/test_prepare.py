@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import zipfile
@@ -14,6 +13,7 @@ import pytest
 from monai_kd.data import load_datalist
 from monai_kd.utils import DataError
 from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
+from tests.bundles.workflows import load_script
 
 SHARED = Path(os.environ.get("MONAI_KD_DATA", "../shared/data")) / "seg3d_hippocampus"
 
@@ -21,10 +21,7 @@ SHARED = Path(os.environ.get("MONAI_KD_DATA", "../shared/data")) / "seg3d_hippoc
 @pytest.fixture
 def prepare():
     """The module `scripts/prepare_data.py`."""
-    spec = importlib.util.spec_from_file_location("prepare_hippocampus", CONFIGS.parent / "scripts" / "prepare_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(CONFIGS.parent / "scripts" / "prepare_data.py")
 
 
 def packed(folder: Path, cases: str, names: list[str]) -> Path:

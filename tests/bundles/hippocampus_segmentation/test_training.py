@@ -21,20 +21,7 @@ from monai_kd.networks import LiteUNet
 from monai_kd.recipes import load_recipe
 from tests.bundles.federated import one_round
 from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
-
-
-def run(workflow):
-    workflow.run()
-    workflow.finalize()
-    return workflow
-
-
-def copied(network):
-    return {k: v.clone() for k, v in network.state_dict().items()}
-
-
-def moved(before, network):
-    return any(not v.equal(before[k]) for k, v in network.named_parameters())
+from tests.bundles.workflows import copied, moved, run
 
 
 def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tmp_path):

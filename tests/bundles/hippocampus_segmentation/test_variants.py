@@ -12,12 +12,7 @@ from monai.bundle import ConfigWorkflow
 
 from monai_kd.recipes import load_recipe
 from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
-
-
-def run(workflow):
-    workflow.run()
-    workflow.finalize()
-    return workflow
+from tests.bundles.workflows import run
 
 
 @pytest.fixture
@@ -97,12 +92,8 @@ def test_a_teacher_of_several_heads_teaches_with_its_first(make, tmp_path, name)
         "DynUNet": {**sizes, **strides, "deep_supervision": True, "deep_supr_num": 1},
         "SegResNetDS": {**sizes, "init_filters": 8, "blocks_down": [1, 1, 1], "dsdepth": 2},
     }[name]
-    override = {"teacher_def": {"_target_": name, **own}, "terms": "@both"}
-    override["both"] = {
-        "label": {"loss": "@label_loss", "inputs": ["student", "label"]},
-        "kd": {"loss": "@kd_loss", "inputs": ["student", "teacher"]},
-    }
-    run(make("train_teacher.yaml", **{k: v for k, v in override.items() if k == "teacher_def"}))
+    override = {"teacher_def": {"_target_": name, **own}}
+    run(make("train_teacher.yaml", **override))
     assert (tmp_path / "teacher" / "model.pt").is_file()
     workflow = run(make(**override))
     assert workflow.trainer.state.iteration == 2

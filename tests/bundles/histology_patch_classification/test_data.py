@@ -15,7 +15,7 @@ import torch
 
 from monai_kd.report import load_runs
 from monai_kd.utils import DataError
-from tests.bundles.histology_patch_classification.workflows import cause, run
+from tests.bundles.workflows import cause, run
 
 
 def test_batch_gives_what_recipes_read(make):

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 from pathlib import Path
 
@@ -14,16 +13,14 @@ import torch
 
 from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
-from tests.bundles.histology_patch_classification.workflows import CONFIGS, run
+from tests.bundles.histology_patch_classification.workflows import CONFIGS
+from tests.bundles.workflows import load_script, run
 
 
 @pytest.fixture(scope="module")
 def demo():
     """The module `scripts/demo.py`."""
-    spec = importlib.util.spec_from_file_location("histology_demo", CONFIGS.parent / "scripts" / "demo.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    yield module
+    yield load_script(CONFIGS.parent / "scripts" / "demo.py")
     logging.disable(logging.NOTSET)
 
 

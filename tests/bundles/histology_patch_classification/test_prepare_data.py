@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import zipfile
@@ -19,6 +18,7 @@ from PIL import Image
 from monai_kd.data import has_modality, load_datalist
 from monai_kd.utils import DataError
 from tests.bundles.histology_patch_classification.workflows import CONFIGS
+from tests.bundles.workflows import load_script
 
 COUNTS = {"training": 160, "validation": 48, "test": 48}  # of two fields of 8 columns and 10, 3, 3 rows
 
@@ -26,10 +26,7 @@ COUNTS = {"training": 160, "validation": 48, "test": 48}  # of two fields of 8 c
 @pytest.fixture(scope="module")
 def script():
     """The module `scripts/prepare_data.py`."""
-    spec = importlib.util.spec_from_file_location("histology_data", CONFIGS.parent / "scripts" / "prepare_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(CONFIGS.parent / "scripts" / "prepare_data.py")
 
 
 def packed(pixels: np.ndarray) -> bytes:

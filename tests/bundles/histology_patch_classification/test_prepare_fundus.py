@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import io
 import json
 import zipfile
@@ -19,6 +18,7 @@ from PIL import Image
 from monai_kd.data import load_datalist
 from monai_kd.utils import DataError
 from tests.bundles.histology_patch_classification.workflows import CONFIGS
+from tests.bundles.workflows import load_script
 
 GRADES = [0, 2, 1, 3, 0, 2, 0, 2, 0, 2, 0, 2]  # the last two test
 
@@ -26,10 +26,7 @@ GRADES = [0, 2, 1, 3, 0, 2, 0, 2, 0, 2, 0, 2]  # the last two test
 @pytest.fixture(scope="module")
 def script():
     """The module `scripts/prepare_fundus.py`."""
-    spec = importlib.util.spec_from_file_location("fundus", CONFIGS.parent / "scripts" / "prepare_fundus.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(CONFIGS.parent / "scripts" / "prepare_fundus.py")
 
 
 def packed(pixels: np.ndarray, kind: str = "PNG") -> bytes:

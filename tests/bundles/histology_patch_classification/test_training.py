@@ -17,7 +17,8 @@ from monai_kd.inferers import Pass
 from monai_kd.metrics import count_parameters
 from monai_kd.utils import CheckpointError
 from tests.bundles.federated import one_round
-from tests.bundles.histology_patch_classification.workflows import CONFIGS, FLAT, cause, copied, moved, run
+from tests.bundles.histology_patch_classification.workflows import CONFIGS, FLAT
+from tests.bundles.workflows import cause, copied, moved, run
 
 
 def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tmp_path):

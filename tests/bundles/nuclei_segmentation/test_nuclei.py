@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -21,21 +20,13 @@ from monai_kd.metrics import count_flops, count_parameters
 from monai_kd.recipes import load_recipe
 from monai_kd.utils import DataError
 from tests.bundles.nuclei_segmentation.conftest import CONFIGS
-
-
-def run(workflow):
-    workflow.run()
-    workflow.finalize()
-    return workflow
+from tests.bundles.workflows import load_script, run
 
 
 @pytest.fixture
 def prepare():
     """The module `scripts/prepare_data.py`."""
-    spec = importlib.util.spec_from_file_location("prepare_nuclei", CONFIGS.parent / "scripts" / "prepare_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(CONFIGS.parent / "scripts" / "prepare_data.py")
 
 
 def test_student_is_a_tenth_of_the_teacher_and_layers_are_as_declared(make):

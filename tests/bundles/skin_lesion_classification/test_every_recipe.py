@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from monai_kd.recipes import list_recipes, load_recipe
-from tests.bundles.skin_lesion_classification.workflows import run
+from tests.bundles.workflows import run
 
 KIND = "classification"
 BAGS = {"weno"}  # for bags, which this bundle has none of

@@ -12,7 +12,8 @@ import pytest
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
-from tests.bundles.skin_lesion_classification.workflows import CONFIGS, run
+from tests.bundles.skin_lesion_classification.workflows import CONFIGS
+from tests.bundles.workflows import run
 
 
 def test_inference_answers_as_evaluation_did(make, data, teacher, tmp_path):

@@ -17,7 +17,8 @@ from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
 from monai_kd.utils import CheckpointError, DataError
 from tests.bundles.federated import one_round
-from tests.bundles.skin_lesion_classification.workflows import CONFIGS, FLAT, cause, run
+from tests.bundles.skin_lesion_classification.workflows import CONFIGS, FLAT
+from tests.bundles.workflows import cause, run
 
 
 def test_batch_gives_what_recipes_read(make):

@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import zipfile
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigWorkflow
 from PIL import Image
+
+from tests.bundles.workflows import load_script
 
 BUNDLE = Path(__file__).resolve().parents[3] / "bundles" / "skin_lesion_classification"
 CONFIGS = BUNDLE / "configs"
@@ -35,10 +35,7 @@ FLAT: dict[str, Any] = {  # the student, without the configuration
 
 def prepare_data() -> ModuleType:
     """The bundle's script."""
-    spec = importlib.util.spec_from_file_location("skin_prepare_data", BUNDLE / "scripts" / "prepare_data.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script(BUNDLE / "scripts" / "prepare_data.py")
 
 
 def picture(path: Path, number: int, size: int = 24) -> Path:
@@ -75,16 +72,3 @@ def write_csv(path: Path, rows: list[dict]) -> None:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-
-
-def run(workflow: ConfigWorkflow) -> ConfigWorkflow:
-    workflow.run()
-    workflow.finalize()
-    return workflow
-
-
-def cause(error: BaseException | None, kind: type) -> str:
-    """What the error of this kind said that MONAI wrapped into its own."""
-    while error is not None and not isinstance(error, kind):
-        error = error.__cause__
-    return str(error)
