@@ -83,6 +83,8 @@ def _width(x: Tensor) -> int:
 def _product(x: Tensor, y: Tensor) -> Tensor:
     """X Y^T."""
     width = _width(x)
+    if width >= x.shape[-1]:
+        return exact(x @ y.mT)
     total = exact(x.new_zeros((*x.shape[:-1], y.shape[-2])))
     for a, b in zip(x.split(width, -1), y.split(width, -1), strict=True):
         total = total + exact(a @ b.mT)
@@ -103,6 +105,8 @@ def _near(x: Tensor, x_0: Tensor) -> Tensor:
     if x.shape != x_0.shape:
         return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
     width = _width(x)
+    if width >= x.shape[-1]:
+        return torch.linalg.vector_norm(x.detach() - x_0, dim=-1) <= torch.linalg.vector_norm(x_0, dim=-1) / 2
     pairs = zip(x.detach().split(width, -1), x_0.split(width, -1), strict=True)
     lengths = [(torch.linalg.vector_norm(a - b, dim=-1), torch.linalg.vector_norm(b, dim=-1)) for a, b in pairs]
     apart, size = (torch.linalg.vector_norm(exact(torch.stack(z)), dim=0) for z in zip(*lengths, strict=True))

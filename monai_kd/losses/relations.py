@@ -159,25 +159,22 @@ class _AngleTotal(torch.autograd.Function):
         r_s, r_t = _inverse_distance(input), _inverse_distance(target)
         dtype = torch.float64 if n**3 <= _SMALL else torch.float32
         s, t, w_s, w_t = (x.to(dtype) for x in (input, target, r_s, r_t))
+        h_s, h_t = (g - g.diagonal().unsqueeze(1) / 2 for g in (s, t))  # of j and i: half of the corner each
         total, gradient = input.new_zeros(()), torch.zeros_like(input)
         step = max(1, _CHUNK // max(n * n, 1))
         for k in range(0, n, step):
             j = slice(k, k + step)
-            a, b = (
-                (g - g[j].unsqueeze(1))
-                .sub_(g[j].unsqueeze(2))
-                .add_(g.diagonal()[j, None, None])
-                .mul_(r[j].unsqueeze(1))
-                .mul_(r[j].unsqueeze(2))
-                for g, r in ((s, w_s), (t, w_t))
-            )
-            difference = b.neg_().add_(a)
+            lengths = w_s[j].unsqueeze(1) * w_s[j].unsqueeze(2)
+            a = (s - h_s[j].unsqueeze(1)).sub_(h_s[j].unsqueeze(2)).mul_(lengths)
+            b = (t - h_t[j].unsqueeze(1)).sub_(h_t[j].unsqueeze(2)).mul_(w_t[j].unsqueeze(1)).mul_(w_t[j].unsqueeze(2))
+            difference = torch.sub(a, b, out=b)
             slope = difference.clamp(-1, 1)
-            total += (slope * (difference - slope / 2)).sum(dtype=torch.float64)  # H(x) = x^2 / 2, or |x| - 1 / 2
-            turned = a.mul_(slope).sum(2, dtype=torch.float64)  # by the lengths
-            slope.mul_(w_s[j].unsqueeze(1)).mul_(w_s[j].unsqueeze(2))
-            rows = slope.sum(2, dtype=torch.float64)
-            gradient += slope.sum(0, dtype=torch.float64)
+            turned = a.mul_(slope).sum(2).double()  # by the lengths; these sums are short, their sums in float64
+            difference.sub_(slope, alpha=0.5).mul_(slope)  # H(x) = x^2 / 2, or |x| - 1 / 2
+            total += difference.sum((1, 2)).sum(dtype=torch.float64)
+            slope.mul_(lengths)
+            rows = slope.sum(2).double()
+            gradient += slope.sum(0)
             by_square = turned * r_s[j].square()
             gradient[j] += 2 * (by_square - rows)
             gradient.diagonal()[j] += rows.sum(1) - by_square.sum(1)
