@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
-import yaml
 from sphinx.application import Sphinx
 
 import monai_kd
@@ -31,18 +31,10 @@ myst_enable_extensions = ["colon_fence", "substitution"]
 myst_heading_anchors = 3
 
 
-def recipe_table() -> str:
-    """Write one row for every recipe from the `recipe:` block that its file starts with."""
-    rows = ["| id | method | role | knowledge | tasks |", "|---|---|---|---|---|"]
-    for file in sorted((Path(monai_kd.__file__).parent / "recipes").glob("*.yaml")):
-        recipe = yaml.safe_load(file.read_text())["recipe"]
-        paper = f"[{recipe['paper']}](https://doi.org/{recipe['doi']})" if recipe.get("doi") else recipe["paper"]
-        method, kinds = f"{recipe['title']}. {paper}", ", ".join(recipe["kinds"])
-        rows.append(f"| `{recipe['id']}` | {method} | {recipe['role']} | {recipe['knowledge']} | {kinds} |")
-    return "\n".join(rows)
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
+from tables import recipe_table, result_tables  # noqa: E402
 
-
-myst_substitutions = {"recipe_table": recipe_table()}
+myst_substitutions = {"recipe_table": recipe_table(), "result_tables": result_tables()}
 
 
 # What a docstring holds besides prose: roles, literals and examples (group 1), or `code` as Markdown has it (group 2)
