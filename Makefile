@@ -6,7 +6,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SUITE := $(BIN)/python -m pytest $(ARGS)
-EXTRAS := dev,docs,export,tracking,wsi
+EXTRAS := dev,docs,export,topology,tracking,wsi
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow lint format types docs bench clean

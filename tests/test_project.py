@@ -82,7 +82,7 @@ def test_what_is_imported_is_required(config, extras):
 
 
 def test_constraints_fit_the_ranges(config, extras, constraints):
-    installed = [extras[extra] for extra in ("dev", "docs", "export", "tracking", "wsi")]
+    installed = [extras[extra] for extra in ("dev", "docs", "export", "topology", "tracking", "wsi")]
     wanted = {**requirements(config["options"]["install_requires"])}
     for extra in installed:
         wanted.update(extra)

@@ -14,6 +14,7 @@ from .channel_gram import ChannelGramLoss
 from .channel_wise_kd import ChannelWiseKDLoss
 from .class_guided_contrastive import ClassGuidedContrastiveLoss
 from .class_relation import ClassRelationLoss
+from .consensus import ConsensusLoss, consensus_weights
 from .correlation_congruence import CorrelationCongruenceLoss
 from .crd import CRDLoss
 from .cross_pseudo_supervision import CrossPseudoSupervisionLoss
@@ -41,6 +42,7 @@ from .ofa_kd import OFAKDLoss
 from .ofd import OFDLoss
 from .pkt import PKTLoss
 from .probability_mse import ProbabilityMSELoss
+from .prototype_distance import PrototypeClusterLoss, PrototypeSeparationLoss
 from .prototype_kd import PrototypeKDLoss
 from .region_affinity import RegionAffinityLoss
 from .region_context import RegionContextLoss

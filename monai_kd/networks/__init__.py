@@ -24,6 +24,7 @@ from .monte_carlo import MonteCarloTeacher
 from .paraphraser import Paraphraser, Translator
 from .probe import Probe, without_head
 from .projector import Projector
+from .prototype_head import PrototypeHead
 from .ranked_views import RankedViews, ranked_selection
 from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion

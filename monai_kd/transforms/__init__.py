@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .betti_curve import BettiCurve, BettiCurveD, BettiCurved, BettiCurveDict
 from .dense_label import DenseLabeld
 from .load_tile import LoadTileD, LoadTiled, LoadTileDict
 from .pyramid import Pyramid, PyramidD, Pyramidd, PyramidDict

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from monai_kd.losses.probability_mse import ProbabilityMSELoss
-from monai_kd.utils import ConfigError
+from monai_kd.utils import ClassMismatchError, ConfigError
 from tests.losses.dense_loss_checks import DenseLossChecks
 
 
@@ -48,3 +48,21 @@ class TestProbabilityMSELossOfSigmoid(DenseLossChecks):
         input, target = self.pair((2, 1, 3, 4))
         two = [torch.cat([torch.zeros_like(x), x], 1) for x in (input, target)]
         torch.testing.assert_close(self.build()(input, target), ProbabilityMSELoss()(*two))
+
+
+class TestProbabilityMSELossOfWeightedClasses(DenseLossChecks):
+    shapes = ((4, 3), (2, 3, 4, 5), (2, 3, 2, 3, 4))
+    volume = (4, 3, 32, 32, 32)
+
+    def build(self, **options):
+        return ProbabilityMSELoss(weight=[1, 2, 3], **options)
+
+    def row(self, student, teacher):
+        p_s, p_t = ([math.exp(x) / sum(math.exp(y) for y in z) for x in z] for z in (student, teacher))
+        return sum(w * (s - t) ** 2 for w, s, t in zip((1, 2, 3), p_s, p_t, strict=True)) / 3
+
+    test_never_broadcasts = None  # there, with other numbers of classes
+
+    def test_a_weight_for_each_class(self):
+        with pytest.raises(ClassMismatchError, match="3 weights for 2 classes"):
+            self.build()(torch.zeros(1, 2), torch.zeros(1, 2))

@@ -14,6 +14,8 @@ from monai_kd.losses import (
     CRDLoss,
     InfoNCELoss,
     NTXentLoss,
+    PrototypeClusterLoss,
+    PrototypeSeparationLoss,
     SelfSupervisedSimilarityLoss,
     VICRegLoss,
 )
@@ -118,12 +120,27 @@ def class_guided(input: Tensor, target: Tensor) -> Tensor:
     return total / len(input)
 
 
+def cluster(distances: Tensor, label: Tensor) -> Tensor:
+    own = torch.arange(distances.shape[1]) // 200 == label.unsqueeze(1)
+    return distances.masked_fill(~own, torch.inf).min(1).values.mean()
+
+
+def separation(distances: Tensor, label: Tensor) -> Tensor:
+    own = torch.arange(distances.shape[1]) // 200 == label.unsqueeze(1)
+    return torch.relu(10 - distances.masked_fill(own, torch.inf).min(1).values.mean())
+
+
 def two_views(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return torch.randn(shape).requires_grad_(), torch.randn(shape).requires_grad_()
 
 
 def scores(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return torch.randn(shape[0], 4116).requires_grad_(), torch.randn(shape[0], 4116).requires_grad_()
+
+
+def distances(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
+    """To 200 prototypes of each of 3 classes, and labels."""
+    return torch.rand(shape[0], 600).requires_grad_(), torch.randint(3, (shape[0],))
 
 
 def four(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
@@ -141,4 +158,6 @@ CASES = [
         "SelfSupervisedSimilarityLoss", "E256", SelfSupervisedSimilarityLoss, self_supervised_similarity, pairs=four
     ),
     LossCase("ClassRelationLoss", "E64", ClassRelationLoss, class_relation, pairs=four),
+    LossCase("PrototypeClusterLoss", "E64", lambda: PrototypeClusterLoss(3), cluster, pairs=distances),
+    LossCase("PrototypeSeparationLoss", "E64", lambda: PrototypeSeparationLoss(3), separation, pairs=distances),
 ]

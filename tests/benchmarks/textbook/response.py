@@ -11,6 +11,7 @@ from torch import Tensor
 from monai_kd.losses import (
     BinaryKDLoss,
     ChannelWiseKDLoss,
+    ConsensusLoss,
     CurriculumKDLoss,
     DISTLoss,
     DKDLoss,
@@ -75,6 +76,10 @@ def labels(shape: tuple[int, ...]) -> dict[str, Tensor]:
     return {"label": torch.randint(shape[1], (shape[0], *shape[2:]), generator=torch.Generator().manual_seed(0))}
 
 
+def consensus(input: Tensor, target: Tensor) -> Tensor:
+    return (input.softmax(1) - target.softmax(1)).square().sum(1).mean() / 3  # all are labelled
+
+
 def probability_mse(input: Tensor, target: Tensor) -> Tensor:
     return F.mse_loss(input.softmax(1), target.softmax(1))
 
@@ -119,6 +124,8 @@ CASES = [
     LossCase("LogitMSELoss", "V", LogitMSELoss, F.mse_loss),
     LossCase("ProbabilityMSELoss", "L", ProbabilityMSELoss, probability_mse),
     LossCase("ProbabilityMSELoss", "V", ProbabilityMSELoss, probability_mse),
+    LossCase("ConsensusLoss", "L", ConsensusLoss, consensus),
+    LossCase("ConsensusLoss", "V", ConsensusLoss, consensus),
     LossCase("SoftTargetKDLoss", "L", SoftTargetKDLoss, soft_target_kd, pairs=positive),
     LossCase("SoftTargetKDLoss", "V", SoftTargetKDLoss, soft_target_kd, pairs=positive),
     LossCase("SubsetKDLoss", "L", lambda: SubsetKDLoss([0, 2, 3]), subset_kd, pairs=subset_pair),
