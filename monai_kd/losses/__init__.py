@@ -41,6 +41,7 @@ from .objective import Objective
 from .ofa_kd import OFAKDLoss
 from .ofd import OFDLoss
 from .pkt import PKTLoss
+from .probabilistically_compact import ProbabilisticallyCompactLoss
 from .probability_mse import ProbabilityMSELoss
 from .prototype_distance import PrototypeClusterLoss, PrototypeSeparationLoss
 from .prototype_kd import PrototypeKDLoss

@@ -20,6 +20,7 @@ from monai_kd.losses import (
     LogitStandardizedKDLoss,
     MarginKDLoss,
     OFAKDLoss,
+    ProbabilisticallyCompactLoss,
     ProbabilityMSELoss,
     SoftTargetKDLoss,
     SubsetKDLoss,
@@ -97,6 +98,16 @@ def margin_kd(input: Tensor, target: Tensor, label: Tensor) -> Tensor:
     return (t - s + 0.2).clamp(min=0).mean()
 
 
+def compact(input: Tensor, label: Tensor) -> Tensor:
+    p = input.softmax(1)
+    behind = (p - p.gather(1, label.unsqueeze(1)) + 0.8).clamp(min=0)
+    return (behind.sum(1) - 0.8).mean()  # less the true class itself
+
+
+def labeled(shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    return torch.randn(shape).requires_grad_(), torch.randint(shape[1], (shape[0], *shape[2:]))
+
+
 def curriculum_kd(input: Tensor, target: Tensor, temperature: Tensor) -> Tensor:
     return kd(input, target, temperature)  # type: ignore[arg-type]
 
@@ -131,6 +142,7 @@ CASES = [
     LossCase("SubsetKDLoss", "L", lambda: SubsetKDLoss([0, 2, 3]), subset_kd, pairs=subset_pair),
     LossCase("MarginKDLoss", "L", MarginKDLoss, margin_kd, labels),
     LossCase("MarginKDLoss", "V", MarginKDLoss, margin_kd, labels),
+    LossCase("ProbabilisticallyCompactLoss", "L", ProbabilisticallyCompactLoss, compact, pairs=labeled),
     LossCase("CurriculumKDLoss", "L", CurriculumKDLoss, curriculum_kd, lambda _: {"temperature": torch.tensor(3.0)}),
     LossCase("CurriculumKDLoss", "V", CurriculumKDLoss, curriculum_kd, lambda _: {"temperature": torch.tensor(3.0)}),
 ]
