@@ -58,6 +58,15 @@ def _parser() -> argparse.ArgumentParser:
         if name == "pack":
             command.add_argument("out", metavar="OUT", help="the folder to write, new or empty")
 
+    compare = add("compare", "train the student alone and by recipes, with several seeds, and write a page", _OVERRIDES)
+    compare.add_argument("--bundle", metavar="DIR", required=True, help="the bundle's folder")
+    compare.add_argument("--recipes", metavar="IDS", required=True, help="recipes, or their paths, with commas between")
+    compare.add_argument("--seeds", metavar="N", type=int, default=3, help="how many, counted from 0 (3)")
+    compare.add_argument("--jobs", metavar="N", type=int, default=1, help="how many run at a time (1)")
+    compare.add_argument("--output_dir", metavar="OUT", help="of the runs and the page (output/compare in the bundle)")
+    compare.add_argument("--config_file", metavar="FILE", help="more files to lay over each run; a list or one")
+    compare.add_argument("--teacher", metavar="DIR", help="the bundle whose network teaches")
+
     datalist = add("datalist", "write the dataset.json of a folder or a CSV, divided by patient")
     datalist.add_argument("source", metavar="SOURCE", help="images/<class>/*, images/* and labels/*, or a CSV")
     datalist.add_argument("--out", metavar="FILE", help="where to; by default dataset.json beside the images")
@@ -88,6 +97,11 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
         from monai_kd.commands.datalist import write_datalist
 
         print(write_datalist(**{key: value for key, value in vars(args).items() if key not in ("command", "debug")}))
+    elif args.command == "compare":
+        from monai_kd.commands.compare import compare
+
+        given = {key: value for key, value in vars(args).items() if key not in ("command", "debug")}
+        print(compare(**given, tokens=tokens))
     else:
         from monai_kd.commands.composition import compose
         from monai_kd.commands.teacher import compare_with_teacher, teacher_overrides
@@ -114,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     args, tokens = parser.parse_known_args(argv)
-    if tokens and args.command not in ("run", "pack"):
+    if tokens and args.command not in ("run", "pack", "compare"):
         parser.error(f"unrecognized arguments: {' '.join(tokens)}")
     try:
         _dispatch(args, tokens)

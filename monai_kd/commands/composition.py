@@ -18,7 +18,7 @@ from monai_kd.recipes import Recipe, check_keys, list_recipes, load_recipe
 from monai_kd.utils.bundle import ENDINGS, config_files, importable, in_bundle
 from monai_kd.utils.errors import ConfigError, UnknownNameError, suggest
 
-__all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "merge"]
+__all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "merge", "several"]
 
 _OPTIONS = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
 
@@ -97,7 +97,7 @@ def compose(
     if config_file is not None:
         more = DefaultParseValue(config_file)
     recipe = _recipe(name, folder)
-    files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in _several(more))]
+    files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in several(more))]
     given = {**(below or {}), **given}
     overrides = {k: "$None" if v is None else v for k, v in given.items()}  # MONAI ignores an override that is None
     base, *overlays = (_read(file) for file in files)
@@ -142,7 +142,12 @@ def _read(file: Path) -> dict[str, Any]:
     return config
 
 
-def _several(files: Any) -> list[str]:
+def several(files: Any) -> list[str]:
+    """The files that `--config_file` names: a list, or a text with commas between.
+
+    Args:
+        files: as it was typed, read as a literal of Python.
+    """
     return files.split(",") if isinstance(files, str) else [str(file) for file in files]
 
 

@@ -8,6 +8,7 @@ from .ema import EMA
 from .final_model import FinalModelSaver
 from .history import History
 from .predictions import Predictions
+from .pseudo_labeling import PseudoLabeling
 from .push_prototypes import PushPrototypes
 from .schedule import ScheduleParameter, Weights
 from .segmentation_scores import SegmentationScores

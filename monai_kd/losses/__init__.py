@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .ab import ABLoss
 from .attention_kd import AttentionKDLoss
+from .attention_overlap import AttentionOverlapLoss
 from .attention_transfer import AttentionTransferLoss
 from .binary_kd import BinaryKDLoss
 from .boundary_kd import BoundaryKDLoss

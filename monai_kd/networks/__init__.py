@@ -7,10 +7,12 @@ from .attention_labels import AttentionLabels
 from .attention_pooling import AttentionPooling
 from .class_activation import ClassActivation, ClassActivationTeacher, class_activation_map
 from .class_memory_bank import ClassMemoryBank
+from .class_subset import ClassSubset, SubsetLabels
 from .connector import Connector, PooledConnector
 from .context_pooling import ContextPooling
-from .ensemble import TeacherEnsemble
+from .ensemble import TeacherEnsemble, accuracy_weights, teacher_accuracy
 from .fast import choose_fast
+from .grafting import Grafting, check_chain
 from .hard_instances import HardInstances
 from .layer_attention import LayerAttention
 from .learned_temperature import LearnedTemperature
@@ -22,9 +24,11 @@ from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .monte_carlo import MonteCarloTeacher
 from .paraphraser import Paraphraser, Translator
+from .peer_fusion import GatedFusion, MeanLogits, PooledFusion
 from .probe import Probe, without_head
 from .projector import Projector
 from .prototype_head import PrototypeHead
+from .pseudo_label_bank import PseudoLabelBank
 from .ranked_views import RankedViews, ranked_selection
 from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion

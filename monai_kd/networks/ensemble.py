@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from monai_kd.networks.teacher import Teacher
 from monai_kd.utils import ClassMismatchError, ConfigError, to_float
 
-__all__ = ["TeacherEnsemble"]
+__all__ = ["TeacherEnsemble", "accuracy_weights", "teacher_accuracy"]
 
 
 class TeacherEnsemble(nn.Module):
@@ -91,3 +91,63 @@ class TeacherEnsemble(nn.Module):
         scaled = [log_probability(to_float(z) / self.temperature) for z in logits]
         weights = scaled[0].new_tensor(self.weights).log().reshape(-1, *[1] * scaled[0].ndim)
         return torch.logsumexp(torch.stack(scaled) + weights, dim=0)
+
+
+def accuracy_weights(accuracies: Sequence[float], tau: float = 0.1) -> list[float]:
+    """Weights of an ensemble in which a better teacher counts more.
+
+    .. math:: w_m = \\mathrm{softmax}_m(acc_m / \\tau)
+
+    Args:
+        accuracies: of each teacher, between 0 and 1, on items that none of them learnt from.
+        tau: the smaller, the more the best teacher counts; positive.
+
+    Raises:
+        ConfigError: no accuracies, one that is none, or a `tau` that is not positive.
+
+    Example::
+
+        >>> from monai_kd.networks import accuracy_weights
+        >>> [round(w, 3) for w in accuracy_weights([0.9, 0.8])]
+        [0.731, 0.269]
+    """
+    if not accuracies or not all(0 <= a <= 1 for a in accuracies):
+        raise ConfigError(f"accuracies must lie between 0 and 1, got {list(accuracies)}", where="accuracy_weights")
+    if not tau > 0:
+        raise ConfigError(f"tau must be positive, got {tau}", where="accuracy_weights")
+    return (torch.tensor(accuracies, dtype=torch.float64) / tau).softmax(0).tolist()
+
+
+def teacher_accuracy(
+    teacher: nn.Module, batches: Iterable[Mapping[str, Any]], key: str = "image", label: str = "label"
+) -> float:
+    """The part of all items that a teacher gets right.
+
+    Args:
+        teacher: a network or `Teacher` that answers logits [N, C]; it stays on its device and in its mode.
+        batches: such as a validation loader.
+        key: of what it looks at, [N, ...].
+        label: of the class, [N] or [N, 1].
+
+    Raises:
+        ConfigError: there is no batch, or one without these keys.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.networks import teacher_accuracy
+        >>> teacher_accuracy(torch.nn.Identity(), [{"image": torch.eye(4), "label": torch.tensor([0, 1, 2, 0])}])
+        0.75
+    """
+    network = teacher if isinstance(teacher, Teacher) else Teacher(teacher)
+    device = next((p.device for p in network.network.parameters()), None)
+    right = total = 0
+    for batch in batches:
+        if missing := [k for k in (key, label) if k not in batch]:
+            raise ConfigError(f"a batch has no {missing[0]!r}", where="teacher_accuracy")
+        answer = network(torch.as_tensor(batch[key], device=device)).argmax(1)
+        right += int((answer == torch.as_tensor(batch[label], device=answer.device).flatten()).sum())
+        total += len(answer)
+    if not total:
+        raise ConfigError("there is nothing to look at", where="teacher_accuracy", fix="give validation items")
+    return right / total

@@ -37,6 +37,7 @@ _BASE: dict[str, Any] = {
     "views_aligned": True,
     "loading": [],  # the loader is the caller's
     "geometry_keys": [],
+    "lr_scheduler": {},  # the optimiser is the caller's
     "initialize": [],
     "passes": {"student": {"keys": "image"}, "teacher": {"keys": "@teacher_keys", "network": "@teacher"}},
     "terms": {
@@ -48,6 +49,8 @@ _BASE: dict[str, Any] = {
         "loss": {"_target_": "monai_kd.losses.Objective", "terms": "@terms"},
         "handlers": [],
         "preprocessing": {},  # the loader and the trainer are the caller's: what a recipe says of them is not read
+        "dataset": {},
+        "dataloader": {},
         "trainer": {},
     },
 }

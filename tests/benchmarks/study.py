@@ -19,28 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.bundle import ConfigWorkflow
 
 from monai_kd.commands.overrides import read_overrides
+from monai_kd.commands.trial import Trial
 from monai_kd.metrics import accuracy, balanced_accuracy, expected_calibration_error, macro_auc
-from monai_kd.recipes import load_recipe
 from tests.benchmarks.study_table import table
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
 KEPT = ("recipe", "role", "seed", "setting", "data", "split", "parameters", "flops", "latency_ms", "train_seconds")
-
-
-def files(bundle: Path, method: str, over: Sequence[str] = ()) -> list[str]:
-    """What is laid over each other to train by `method`.
-
-    Args:
-        bundle: its folder.
-        method: teacher, alone, or a recipe.
-        over: files of its configs laid over that.
-    """
-    own = method in ("teacher", "alone")
-    last = bundle / "configs" / f"train_{method}.yaml" if own else load_recipe(method).path
-    return [str(bundle / "configs" / "train.yaml"), str(last), *(str(bundle / "configs" / name) for name in over)]
 
 
 def run(
@@ -67,23 +53,11 @@ def run(
     """
     name = name or method
     where = folder / (name if method == "teacher" else f"{name}_{fraction:g}_seed{seed}")
-    given = {
-        "bundle_root": str(bundle),
-        "output_dir": str(where),
-        "teacher_checkpoint": str(folder / "teacher" / "model.pt"),
-        "seed": seed,
-        "resume": True,
-        **({} if method == "teacher" else {"labeled_fraction": fraction, "checkpoint": str(where / "model.pt")}),
-        **extra,
-    }
-    steps = [[]] if not (where / "model.pt").is_file() else []
-    for last in [*steps, [str(bundle / "configs" / "evaluate.yaml")]]:
-        workflow = ConfigWorkflow(
-            [*files(bundle, method, over), *last], workflow_type="train", logging_file=False, **given
-        )
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
+    own = {"teacher": "train_teacher", "alone": "train_alone"}
+    given: dict[str, Any] = {"teacher_checkpoint": str(folder / "teacher" / "model.pt"), "seed": seed}
+    if method != "teacher":
+        given |= {"labeled_fraction": fraction, "checkpoint": str(where / "model.pt")}
+    Trial(own.get(method, method), bundle, where, where / "model.pt", {**given, **extra}, over).finish()
     return where
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from tests import processes
 from tests.benchmarks import study
 from tests.benchmarks.study_table import compared, table
 from tests.volumes import write_volumes
@@ -58,6 +59,7 @@ def test_a_study_trains_tests_resumes_and_keeps_its_figures(tmp_path, monkeypatc
         (bundle / name).symlink_to(study.BUNDLES / bundle.name / name)
     (bundle / "docs").mkdir()
     monkeypatch.setattr(study, "BUNDLES", tmp_path / "bundles")
+    monkeypatch.setattr("monai_kd.commands.trial.subprocess.run", processes.run)
     shared = ["--output_dir", str(tmp_path / "out"), "--dataset_dir", data, "--max_epochs", "1", "--progress", "False"]
     shared += ["--patch_size", "[16,16,16]", "--window_size", "[24,24,24]"]
     for method in ("teacher", "alone", "kd"):

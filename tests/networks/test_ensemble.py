@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_kd.networks import Teacher, TeacherEnsemble
+from monai_kd.networks import Teacher, TeacherEnsemble, accuracy_weights, teacher_accuracy
 from monai_kd.utils import ClassMismatchError, ConfigError
 from tests.nets import Answering, Classifier, images, same, state_of
 
@@ -121,3 +121,22 @@ def test_to_reaches_every_teacher():
     networks = [Classifier(), Classifier()]
     TeacherEnsemble(networks).to(torch.float64)
     assert {p.dtype for network in networks for p in network.parameters()} == {torch.float64}
+
+
+def test_better_teachers_weigh_more():
+    powers = [math.exp(a / 0.2) for a in (0.5, 0.9, 0.7)]
+    assert accuracy_weights([0.5, 0.9, 0.7], tau=0.2) == pytest.approx([p / sum(powers) for p in powers])
+    for accuracies, tau in (([], 0.1), ([1.5], 0.1), ([0.5], 0.0)):
+        with pytest.raises(ConfigError):
+            accuracy_weights(accuracies, tau)
+
+
+def test_accuracy_of_a_teacher_counts_items_not_batches():
+    logits = torch.eye(3)[[0, 1, 2, 2, 0]]
+    batches = [{"x": logits[:4], "y": torch.tensor([[0], [1], [2], [0]])}, {"x": logits[4:], "y": torch.tensor([[0]])}]
+    network = nn.Sequential(nn.Dropout(0.99)).train()
+    assert teacher_accuracy(network, batches, "x", "y") == 4 / 5
+    assert network.training
+    for wrong in ([], [{"x": logits}]):
+        with pytest.raises(ConfigError):
+            teacher_accuracy(network, wrong, "x", "y")

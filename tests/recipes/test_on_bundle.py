@@ -18,8 +18,13 @@ from monai_kd.recipes import list_recipes, load_recipe
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
 TRAIN = str(BUNDLE / "configs" / "train.yaml")
-BEFORE = {"teacher_embedding"}  # passes whose network an earlier stage of the recipe trains
+BEFORE = {"teacher_embedding", "many", "medium", "few"}  # passes whose network an earlier stage of the recipe trains
+SEVERAL = {"multi_teacher", "multi_teacher_fewshot"}  # recipes of more than one teacher
 OVERLAYS = {"weno": ["bags.yaml"]}  # files of the bundle that a recipe needs
+VALUES = {
+    "marini_ssl": {"annotation::threshold": 0.0},  # the teacher is untrained, and sure of nothing
+    "rskd": {"subsets": {"many": [0, 1], "medium": [1, 2], "few": [0, 2]}},  # three classes do not make three subsets
+}
 RECIPES = [recipe.id for recipe in list_recipes() if "classification" in recipe.info["kinds"]]
 
 
@@ -52,7 +57,7 @@ def frozen(network: nn.Module | None) -> list[nn.Module]:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_two_iterations(name: str, data: str, teachers: list[str], tmp_path: Path) -> None:
-    several = {"teacher_checkpoints": teachers} if name == "multi_teacher" else {}
+    several = {"teacher_checkpoints": teachers} if name in SEVERAL else {}
     workflow = ConfigWorkflow(
         config_file=[
             TRAIN,
@@ -73,6 +78,7 @@ def test_two_iterations(name: str, data: str, teachers: list[str], tmp_path: Pat
             "progress": False,
             "train::trainer::epoch_length": 1,
             **several,
+            **VALUES.get(name, {}),
         },
     )
     workflow.initialize()

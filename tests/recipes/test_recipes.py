@@ -21,7 +21,7 @@ from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
 RECIPES = [recipe.id for recipe in list_recipes()]
 # every other is handed a teacher
 OWN_TEACHER = {"mean_teacher", "dml", "born_again", "multi_teacher", "uamt", "cps", "tfkd", "crckd", "weno"}
-OWN_TEACHER |= {"braix_protopnet", "topo_kd_pcr", "src_mt", "noteacher"}
+OWN_TEACHER |= {"braix_protopnet", "topo_kd_pcr", "src_mt", "noteacher", "fial_wbc", "rskd", "xkd_cxr", "efml", "dc_mt"}
 SAMPLES = 8
 # what a recipe must be told besides the two networks and their layers, by id
 VALUES: dict[str, dict[str, Any]] = {
@@ -29,12 +29,18 @@ VALUES: dict[str, dict[str, Any]] = {
     "crd": {"num_samples": SAMPLES},
     "weno": {"num_samples": SAMPLES},
     "multi_teacher_fewshot": {"teacher_accuracies": [0.9, 0.8]},
+    "rskd": {
+        "subsets": {"many": [0, 1], "medium": [1, 2], "few": [0, 2]},
+        "subset_weights": {"many": 1.0, "medium": 1.0, "few": 1.0},
+    },
     "topo_kd_pcr": {"betti_features": 6},
+    "xkd_cxr": {"label_loss": lambda z, y: nn.functional.binary_cross_entropy_with_logits(z, torch.eye(3)[y])},
+    "fial_wbc": {"num_samples": SAMPLES},
     "simkd": {"heads": {"student": "class_layers", "teacher": "class_layers"}, "head_input": "features"},
 }
 for one in ("more_from_less", "trident"):
     VALUES[one] = {**VALUES["simkd"], "projection": 16}
-JOINT = {"more_from_less", "trident"}  # the network that reads what is privileged learns with the student
+JOINT = {"more_from_less", "trident", "mf_omkt"}  # the network that reads what is privileged learns with the student
 BLOCKWISE = {"multi_teacher_fewshot"}  # learns part by part
 STAGED = {"resolution_kd"}  # its terms take turns
 REBUILDS = {"simkd"}  # publishes another network than it was given
@@ -74,8 +80,10 @@ def batches(dims: int, dense: bool = True) -> list[dict[str, Tensor]]:
 
 def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Distillation:
     values = dict(VALUES.get(name, {}))
-    if name in ("multi_teacher", "multi_teacher_fewshot"):
-        values["teachers"] = [teacher, network(dims, 4)]
+    if name in ("multi_teacher", "multi_teacher_fewshot", "xkd_cxr"):
+        values["teachers"] = [teacher, network(dims, 4, dense(name))]
+    if name == "fial_wbc":
+        values["unlabeled"] = batches(dims, dense(name))
     if name == "braix_protopnet":
         values["prototype_images"] = batches(dims, dense(name))
     if name in JOINT:

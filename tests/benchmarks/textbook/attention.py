@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from monai.data.box_utils import box_pair_giou
 from torch import Tensor
 
-from monai_kd.losses import AttentionKDLoss, BoxTransferLoss, CAMTransferLoss, GazeTransferLoss
+from monai_kd.losses import AttentionKDLoss, AttentionOverlapLoss, BoxTransferLoss, CAMTransferLoss, GazeTransferLoss
 from tests.benchmarks.loss_case import LossCase
 
 
@@ -40,10 +40,19 @@ def boxes(shape: tuple[int, ...]) -> tuple[Tensor, ...]:
     return made[0].requires_grad_(), made[1]
 
 
+def attention_overlap(input: Tensor, target: Tensor) -> Tensor:
+    maps = []
+    for x in (input.flatten(2), target.flatten(2)):
+        low, high = x.amin(2, keepdim=True), x.amax(2, keepdim=True)
+        maps.append(torch.sigmoid(100 * ((x - low) / (high - low) - 0.4)))
+    return (maps[0] - maps[1]).square().sum() / (maps[0].sum() + maps[1].sum())
+
+
 CASES = [
     LossCase("AttentionKDLoss", "E64", AttentionKDLoss, attention_kd),
     LossCase("CAMTransferLoss", "M", CAMTransferLoss, cam_transfer),
     LossCase("CAMTransferLoss", "V", CAMTransferLoss, cam_transfer),
+    LossCase("AttentionOverlapLoss", "M", AttentionOverlapLoss, attention_overlap),
     LossCase("GazeTransferLoss", "M", GazeTransferLoss, gaze_transfer, pairs=heat),
     LossCase("GazeTransferLoss", "V", GazeTransferLoss, gaze_transfer, pairs=heat),
     LossCase("BoxTransferLoss", "E64", BoxTransferLoss, box_transfer, pairs=boxes),

@@ -1,0 +1,66 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+"""DC-MT: the gradients of a step, and its schedule, against the method restated."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from monai_kd.handlers import Weights
+from monai_kd.recipes import load_recipe
+from tests.recipes import plain
+
+
+def cut(features: Tensor, weight: Tensor) -> Tensor:
+    """The class activation map by the weights of the last layer, cut: of each sample, [places]."""
+    places = (features * weight[:, None, None] / features[0].numel()).sum(0).relu().flatten()
+    return torch.sigmoid(100 * ((places - places.min()) / (places.max() - places.min()) - 0.4))
+
+
+def test_a_step_is_the_method_restated():
+    student = plain.Net(3)
+    method = load_recipe("dc_mt")(student, layers={"student": "map"}, max_epochs=50, labeled_key="labeled")
+    teacher = method.inferer.networks["teacher"].teacher.network
+    with torch.no_grad():
+        teacher.head.weight.mul_(1.3)  # the average is not the student
+        teacher.conv.weight.mul_(1.2)
+    views = {key: torch.randn(4, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")}
+    label, labeled = torch.tensor([0, 2, 1, 0]), torch.tensor([True, False, True, False])
+    batch = {**views, "label": label, "labeled": labeled}
+    (schedule,) = [h for h in method.handlers if isinstance(h, Weights)]
+    schedule.set(24)
+    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+
+    map_s = student.map(student.norm(student.conv(batch["image"])))
+    map_t = teacher.eval().map(teacher.norm(teacher.conv(batch["image_2"]))).detach()
+    z_s, z_t = (net.head(m.mean((2, 3))) for net, m in ((student, map_s), (teacher, map_t)))
+    answer = z_t.argmax(1)
+    a_s = torch.stack([cut(m, student.head.weight[y]) for m, y in zip(map_s, answer, strict=True)])
+    a_t = torch.stack([cut(m, teacher.head.weight[y]) for m, y in zip(map_t, answer, strict=True)]).detach()
+    attention = ((a_s - a_t) ** 2).sum() / (a_s.sum() + a_t.sum())
+    consistency = (z_s.softmax(1) - z_t.softmax(1).detach()).square().mean()
+    hard = sum(-z_s[i].log_softmax(0)[label[i]] for i in range(4) if labeled[i]) / 2
+    ramp, late = math.exp(-5 * (1 - 24 / 40) ** 2), math.exp(-5 * (1 - 4 / 20) ** 2)
+    total = hard + 5 * ramp * consistency + late * attention
+    assert loss.item() == pytest.approx(total.item(), rel=1e-8)
+    assert plain.same(plain.gradients(loss, student), plain.gradients(total, student))
+    loss.backward()
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_hidden_labels_do_not_choose_the_map():
+    student = plain.Net(3)
+    method = load_recipe("dc_mt")(student, layers={"student": "map"}, max_epochs=50, labeled_key="labeled")
+    (schedule,) = [h for h in method.handlers if isinstance(h, Weights)]
+    schedule.set(49)
+    views = {key: torch.randn(4, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")}
+    labeled = torch.tensor([True, False, True, False])
+    losses = []
+    for label in ([0, 2, 1, 0], [0, 1, 1, 2]):
+        batch = {**views, "label": torch.tensor(label), "labeled": labeled}
+        losses.append(method.objective(method.inferer(batch, student, method.objective.needs()), batch).item())
+    assert losses[0] == losses[1]
