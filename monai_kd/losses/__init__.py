@@ -25,6 +25,7 @@ from .dkd import DKDLoss
 from .factor_transfer import FactorTransferLoss
 from .fsp import FSPLoss
 from .gaze_transfer import GazeTransferLoss
+from .gradient_agreement import GradientAgreement
 from .hcl import HCLLoss
 from .hint import HintLoss
 from .info_nce import InfoNCELoss

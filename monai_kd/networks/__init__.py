@@ -10,6 +10,7 @@ from .class_memory_bank import ClassMemoryBank
 from .class_subset import ClassSubset, SubsetLabels
 from .connector import Connector, PooledConnector
 from .context_pooling import ContextPooling
+from .discrepancy_memory_bank import DiscrepancyMemoryBank
 from .ensemble import TeacherEnsemble, accuracy_weights, teacher_accuracy
 from .fast import choose_fast
 from .grafting import Grafting, check_chain

@@ -95,7 +95,7 @@ class MemoryBank(nn.Module):
                 )
         self.remember()
         index = index.reshape(-1).long()
-        chosen = self.choose(index)
+        chosen = self.mine(self.choose(index), input, target)
         input, target = (x if x.dtype == torch.float64 else x.float() for x in (input, target))
         pairs = ((input, self.target_bank), (target, self.input_bank))
         cosines = [(x @ bank.to(x.dtype).T).gather(1, chosen) for x, bank in pairs]
@@ -109,6 +109,10 @@ class MemoryBank(nn.Module):
         """Which samples those of `index` [N] are scored against, [N, 1 + K]: itself, then others at random."""
         others = torch.randint(self.num_samples - 1, (len(index), self.negatives), device=index.device)
         return torch.cat([index.unsqueeze(1), others + (others >= index.unsqueeze(1))], dim=1)
+
+    def mine(self, chosen: Tensor, input: Tensor, target: Tensor) -> Tensor:
+        """Which of those `choose` gave are scored, for embeddings of a batch: all of them."""
+        return chosen
 
     def _logits(self, cosine: Tensor, direction: int) -> Tensor:
         scaled = cosine / self.temperature
