@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -60,8 +61,13 @@ CONFIGS = {
 RUN = "run: ['$train(@output_dir, @checkpoint, @resume, @max_epochs, @labeled_fraction)']\n"
 
 
+def scripts() -> list[str]:
+    """Modules of a bundle's scripts that were imported."""
+    return [name for name in sys.modules if name.split(".")[0] == "scripts"]
+
+
 @pytest.fixture
-def toy(bundle, monkeypatch) -> Path:
+def toy(bundle, monkeypatch) -> Iterator[Path]:
     """A bundle that trains and tests in no time; what would be processes of their own runs in this one."""
     train = (bundle / "configs" / "train.yaml").read_text().split("words:")[0] + SETTINGS + RUN
     (bundle / "configs" / "train.yaml").write_text(
@@ -71,11 +77,13 @@ def toy(bundle, monkeypatch) -> Path:
         (bundle / "configs" / name).write_text(text)
     (bundle / "scripts" / "words.py").write_text(WORDS)
     monkeypatch.setattr(sys, "path", [str(bundle), *sys.path])  # before bundles of other tests
-    for name in [name for name in sys.modules if name.split(".")[0] == "scripts"]:
+    for name in scripts():
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr("monai_kd.commands.trial.subprocess.run", processes.run)
     monkeypatch.setattr("monai_kd.commands.compare.write_report", partial(write_report, resamples=50))
-    return bundle
+    yield bundle
+    for name in scripts():
+        del sys.modules[name]
 
 
 def trainings(out: Path) -> dict[str, list[str]]:
