@@ -85,6 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
+    given = {key: value for key, value in vars(args).items() if key not in ("command", "debug")}
     if args.command in ("list", "show", "path"):
         from monai_kd.commands import shelf
 
@@ -96,11 +97,10 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
     elif args.command == "datalist":
         from monai_kd.commands.datalist import write_datalist
 
-        print(write_datalist(**{key: value for key, value in vars(args).items() if key not in ("command", "debug")}))
+        print(write_datalist(**given))
     elif args.command == "compare":
         from monai_kd.commands.compare import compare
 
-        given = {key: value for key, value in vars(args).items() if key not in ("command", "debug")}
         print(compare(**given, tokens=tokens))
     else:
         from monai_kd.commands.composition import compose

@@ -14,6 +14,7 @@ __all__ = [
     "check_batch",
     "check_features",
     "check_logits",
+    "check_margin",
     "check_mask",
     "check_positive",
     "check_reduction",
@@ -42,6 +43,17 @@ def check_positive(value: float, name: str, least: float = 0.0) -> float:
         wanted = f"at least {least:g}" if least else "a positive number"
         raise ConfigError(f"{name} must be {wanted}, got {value!r}")
     return float(value)
+
+
+def check_margin(margin: float) -> float:
+    """Return `margin`, if it is a difference of probabilities.
+
+    Raises:
+        ConfigError: it is not in [0, 1].
+    """
+    if not 0 <= margin <= 1:
+        raise ConfigError(f"margin must be in [0, 1], got {margin!r}")
+    return float(margin)
 
 
 def check_logits(input: Tensor, target: Tensor, mask: Tensor | None = None, *, where: str) -> None:

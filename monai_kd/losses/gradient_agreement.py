@@ -95,8 +95,8 @@ class GradientAgreement(nn.Module):
         self.weights = dict(state)
 
     def _gradient(self, loss: Tensor, feature: Tensor) -> Tensor:
-        if not loss.requires_grad:
-            return feature.new_zeros(feature.numel(), dtype=torch.float32)
-        (slope,) = torch.autograd.grad(loss, feature, retain_graph=True, allow_unused=True)
+        slope = None
+        if loss.requires_grad:
+            (slope,) = torch.autograd.grad(loss, feature, retain_graph=True, allow_unused=True)
         slope = torch.zeros_like(feature) if slope is None else slope
         return slope.flatten().to(torch.promote_types(slope.dtype, torch.float32))

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_logits, check_reduction, check_several_classes
+from monai_kd.losses.checks import check_logits, check_margin, check_reduction, check_several_classes
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.rows import class_index, compare_rows, softmax
-from monai_kd.utils import ConfigError
 
 __all__ = ["MarginKDLoss"]
 
@@ -41,9 +40,7 @@ class MarginKDLoss(nn.Module):
 
     def __init__(self, margin: float = 0.2, reduction: str = "mean") -> None:
         super().__init__()
-        if not 0 <= margin <= 1:
-            raise ConfigError(f"margin must be in [0, 1], got {margin!r}")
-        self.margin = float(margin)
+        self.margin = check_margin(margin)
         self.reduction = check_reduction(reduction)
 
     @full_precision

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_several_classes
+from monai_kd.losses.checks import check_logits, check_margin, check_several_classes
 from monai_kd.losses.functional import full_precision, reduce_rows
 from monai_kd.losses.rows import class_index, softmax
-from monai_kd.utils import ConfigError, ShapeMismatchError
 
 __all__ = ["ProbabilisticallyCompactLoss"]
 
@@ -41,9 +40,7 @@ class ProbabilisticallyCompactLoss(nn.Module):
 
     def __init__(self, margin: float = 0.8) -> None:
         super().__init__()
-        if not 0 <= margin <= 1:
-            raise ConfigError(f"margin must be in [0, 1], got {margin!r}")
-        self.margin = float(margin)
+        self.margin = check_margin(margin)
 
     @full_precision
     def forward(self, input: Tensor, label: Tensor) -> Tensor:
@@ -62,11 +59,7 @@ class ProbabilisticallyCompactLoss(nn.Module):
             ClassMismatchError: the labels are one-hot of another number of classes.
             ConfigError: there is one class only.
         """
-        if input.ndim < 2:
-            raise ShapeMismatchError(
-                f"logits must be [N, C] or [N, C, *spatial], got {tuple(input.shape)}",
-                where="ProbabilisticallyCompactLoss",
-            )
+        check_logits(input, input, where="ProbabilisticallyCompactLoss")
         check_several_classes(input, where="ProbabilisticallyCompactLoss", fix="give two logits")
         label = class_index(label, input, where="ProbabilisticallyCompactLoss")
         known, y = label >= 0, label.clamp(min=0).unsqueeze(1)

@@ -4,8 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from monai_kd.engines import DistillationTrainer
+from monai_kd.recipes import Distillation
 
 
 class Net(nn.Module):
@@ -27,6 +33,31 @@ LAYERS = {"student": "map", "teacher": "map"}
 EXAMPLE = torch.zeros(2, 2, 6, 6, dtype=torch.float64)
 
 
+def loss_of(method: Distillation, student: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+    """What a recipe minimises, on a batch."""
+    return method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+
+
+def trainer(
+    method: Distillation, student: nn.Module, data: Iterable[Any], epochs: int = 2, lr: float = 0.01
+) -> DistillationTrainer:
+    """The trainer of a recipe, by plain descent."""
+    return DistillationTrainer(
+        device="cpu",
+        max_epochs=epochs,
+        train_data_loader=data,
+        network=student,
+        optimizer=torch.optim.SGD(method.parameters, lr=lr),
+        loss_function=method.objective,
+        inferer=method.inferer,
+        train_handlers=method.handlers,
+    )
+
+
+def cross_entropy(logits: Tensor, label: Tensor) -> Tensor:
+    return sum(-torch.log_softmax(z, 0)[y] for z, y in zip(logits, label, strict=True)) / len(label)
+
+
 def weighted_cross_entropy(logits: Tensor, label: Tensor, weight: Tensor) -> Tensor:
     total = sum(-weight[y] * torch.log_softmax(z, 0)[y] for z, y in zip(logits, label, strict=True))
     return total / weight[label].sum()
@@ -39,6 +70,18 @@ def kl(student: Tensor, teacher: Tensor, temperature: float = 1.0) -> Tensor:
         p, q = torch.softmax(t / temperature, 0), torch.softmax(s / temperature, 0)
         total = total + sum(p[c] * (p[c].log() - q[c].log()) for c in range(len(p)))
     return temperature**2 * total / len(student)
+
+
+def contrast(g: Tensor, bank: Tensor, chosen: Tensor, positives: int, tau: float = 0.07) -> Tensor:
+    """One direction: positives averaged, negatives summed, the noise mass K / N; Z of this, the first batch."""
+    n, negatives = len(bank), chosen.shape[1] - positives
+    scores = [[torch.exp(x @ bank[j] / tau) for j in row] for x, row in zip(g, chosen.tolist(), strict=True)]
+    z = (n * torch.stack([torch.stack(row) for row in scores]).mean()).detach()
+    total = torch.zeros((), dtype=g.dtype)
+    for row in scores:
+        h = [e / z / (e / z + negatives / n) for e in row]
+        total = total - sum(x.log() for x in h[:positives]) / positives - sum((1 - x).log() for x in h[positives:])
+    return total / len(g)
 
 
 def huber(d: Tensor) -> Tensor:

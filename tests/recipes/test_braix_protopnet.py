@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import ScheduleParameter, Weights
 from monai_kd.networks import PrototypeHead
 from monai_kd.recipes import Distillation, load_recipe
@@ -75,7 +74,7 @@ def test_a_step_of_the_last_stage_is_the_method_restated():
     student, data = plain.Net(3, stride=2), batch()
     method, head = apply(student, [])
     at(method, 2)
-    loss = method.objective(method.inferer(data, student, method.objective.needs()), data)
+    loss = plain.loss_of(method, student, data)
     terms = restated(student, head, data["image"])
     assert {k: v.item() for k, v in method.objective.values.items()} == pytest.approx(
         {k: v.item() for k, v in terms.items()}, rel=1e-8
@@ -96,7 +95,7 @@ def test_stages_have_their_terms_and_their_learners():
         assert {name: term.weight for name, term in method.objective.active().items()} == weights
         for parameter in method.parameters:
             parameter.grad = None
-        method.objective(method.inferer(data, student, method.objective.needs()), data).backward()
+        plain.loss_of(method, student, data).backward()
         for network, learns in ((student, epoch != 1), (head, epoch != 0)):
             assert all((p.grad is not None) == learns for p in network.parameters())
 
@@ -105,21 +104,9 @@ def test_prototypes_become_patches_once_they_learn():
     student, data = plain.Net(3), batch()
     method, head = apply(student, [data])
     seen = []
-
-    class Note:
-        def attach(self, engine):
-            engine.add_event_handler("EPOCH_COMPLETED", lambda e: seen.append(head.image.tolist()))
-
-    DistillationTrainer(
-        device="cpu",
-        max_epochs=2,
-        train_data_loader=[data],
-        network=student,
-        optimizer=torch.optim.SGD(method.parameters, lr=0.01),
-        loss_function=method.objective,
-        inferer=method.inferer,
-        train_handlers=[*method.handlers, Note()],
-    ).run()
+    trainer = plain.trainer(method, student, [data])
+    trainer.add_event_handler("EPOCH_COMPLETED", lambda: seen.append(head.image.tolist()))
+    trainer.run()
     assert seen[0] == [-1] * 9
     assert [sorted(set(seen[1][m : m + PER_CLASS])) for m in (0, 3, 6)] == [[20, 23], [22], [21]]
     student.eval()
@@ -134,5 +121,5 @@ def test_hidden_labels_teach_nothing():
     method, _ = apply(student, [], labeled_key="labeled")
     at(method, 2)
     other = {**data, "label": torch.tensor([0, 2, 0, 1])}
-    losses = [method.objective(method.inferer(b, student, method.objective.needs()), b) for b in (data, other)]
+    losses = [plain.loss_of(method, student, b) for b in (data, other)]
     assert losses[0].item() == losses[1].item()

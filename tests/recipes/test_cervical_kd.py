@@ -21,7 +21,7 @@ def test_a_step_is_the_method_restated(weight):
     method = load_recipe("cervical_kd")(student, teacher, **{"label_loss::weight": weight})
     x, label = torch.randn(5, 2, 6, 6, dtype=torch.float64), torch.tensor([0, 2, 1, 0, 2])
     batch = {"image": x, "label": label}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     z = student(x)
     smooth = torch.zeros((), dtype=torch.float64)

@@ -17,7 +17,7 @@ def test_a_step_is_the_method_restated():
     x, label = torch.randn(5, 2, 6, 6, dtype=torch.float64), torch.tensor([0, 2, 1, 0, 2])
     labeled = torch.tensor([True, True, False, True, True])
     batch = {"image": x, "label": label, "labeled": labeled}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     z = student(x)
     compact = torch.zeros((), dtype=torch.float64)

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import EMA, Weights
 from monai_kd.recipes import Distillation, load_recipe
 from tests.recipes import plain
@@ -43,18 +42,6 @@ def batch() -> dict[str, Tensor]:
     return {**views, "index": INDEX, "label": torch.tensor(LABELS)[INDEX]}
 
 
-def contrast(g: Tensor, bank: Tensor, chosen: Tensor) -> Tensor:
-    """One direction: positives averaged, negatives summed, the noise mass K / N; Z of this, the first batch."""
-    n = len(bank)
-    scores = [[torch.exp(x @ bank[j] / TAU) for j in row] for x, row in zip(g, chosen.tolist(), strict=True)]
-    z = (n * torch.stack([torch.stack(row) for row in scores]).mean()).detach()
-    total = torch.zeros((), dtype=g.dtype)
-    for row in scores:
-        h = [e / z / (e / z + K / n) for e in row]
-        total = total - sum(x.log() for x in h[:P]) / P - sum((1 - x).log() for x in h[P:])
-    return total / len(g)
-
-
 def centers(bank: Tensor) -> Tensor:
     means = [torch.stack([bank[i].relu() for i in range(len(LABELS)) if LABELS[i] == c]).mean(0) for c in range(3)]
     return torch.stack([m / m.norm() for m in means])
@@ -71,7 +58,7 @@ def test_a_step_is_the_method_restated():
     (schedule,) = [h for h in method.handlers if isinstance(h, Weights)]
     schedule.set(20)
     torch.manual_seed(3)
-    loss = method.objective(method.inferer(data, student, method.objective.needs()), data)
+    loss = plain.loss_of(method, student, data)
     torch.manual_seed(3)
     chosen = bank.choose(INDEX)
 
@@ -86,7 +73,7 @@ def test_a_step_is_the_method_restated():
     terms = {
         "label": plain.weighted_cross_entropy(student.head(f_s), data["label"], WEIGHT),
         "kd": plain.kl(student.head(f_s), teacher.head(f_t)),
-        "contrast": contrast(g_s, bank.target_bank, chosen) + contrast(g_t, bank.input_bank, chosen),
+        "contrast": plain.contrast(g_s, bank.target_bank, chosen, P) + plain.contrast(g_t, bank.input_bank, chosen, P),
         "relation": plain.kl(g_s @ mu_s.T / TAU, g_t @ mu_t.T / TAU),
     }
     assert {k: v.item() for k, v in method.objective.values.items()} == pytest.approx(
@@ -122,16 +109,7 @@ def test_schedule_is_the_authors_with_one_coefficient_for_the_contrast(epoch, kd
 def test_the_teacher_is_the_average_and_the_bank_is_of_unit_rows():
     student = plain.Net(3)
     method = apply(student, epochs=4)
-    trainer = DistillationTrainer(
-        device="cpu",
-        max_epochs=4,
-        train_data_loader=[batch()],
-        network=student,
-        optimizer=torch.optim.SGD(method.parameters, lr=0.1),
-        loss_function=method.objective,
-        inferer=method.inferer,
-        train_handlers=method.handlers,
-    )
+    trainer = plain.trainer(method, student, [batch()], epochs=4, lr=0.1)
     states: list[dict[str, Tensor]] = []
     trainer.add_event_handler("ITERATION_COMPLETED", lambda: states.append({k: v.clone() for k, v in named(student)}))
     trainer.run()

@@ -20,7 +20,7 @@ def test_a_step_is_the_method_restated():
     connector = method.inferer.networks["connector"].double()
     x, label = torch.randn(5, 2, 6, 6, dtype=torch.float64), torch.tensor([0, 2, 1, 0, 0])
     batch = {"image": x, "label": label}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     map_s, map_t = (n.map(n.norm(n.conv(x))) for n in (student, teacher))
     grown = nn.functional.interpolate(connector.conv(map_s), (6, 6), mode="bilinear", align_corners=False)

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -17,8 +16,8 @@ from monai_kd.data import write_ihc_patches
 from monai_kd.handlers import Weights
 from monai_kd.recipes import Distillation, load_recipe
 from tests.recipes import plain
+from tests.recipes.histology import workflow
 
-CONFIGS = Path(__file__).parents[2] / "bundles" / "histology_patch_classification" / "configs"
 WEIGHT = torch.tensor([1.0, 3.0, 7.0], dtype=torch.float64)
 
 
@@ -45,7 +44,7 @@ def test_a_step_is_the_method_restated():
     method.inferer.networks["pseudo"].replace({3: 2, 1: 0, 7: 1})
     ramp = weight_at(method, 5)  # the second epoch of the second round, of four
     assert ramp == pytest.approx(math.exp(-5 * (1 - 1 / 2) ** 2))
-    loss = method.objective(method.inferer(data, student, method.objective.needs()), data)
+    loss = plain.loss_of(method, student, data)
     z = student(data["image"])
     true = plain.weighted_cross_entropy(z[:2], data["label"][:2], WEIGHT)
     pseudo = -(torch.log_softmax(z[2], 0)[2] + torch.log_softmax(z[4], 0)[0]) / 2
@@ -65,20 +64,16 @@ def make(tmp_path):
     data = write_ihc_patches(tmp_path / "data", stride=64)  # 40 training patches
 
     def make(**values) -> ConfigWorkflow:
-        given = {"bundle_root": str(tmp_path), "dataset_dir": data, "device": "$torch.device('cpu')", "progress": False}
-        given |= {"max_epochs": 7, "val_interval": 9, "labeled_fraction": 0.3, "batch_size": 8, **values}
-        files = [str(CONFIGS / "train.yaml"), str(load_recipe("fial_wbc").path)]
-        workflow = ConfigWorkflow(files, workflow_type="train", logging_file=False, **given)
-        workflow.initialize()
-        return workflow
+        given = {"max_epochs": 7, "val_interval": 9, "labeled_fraction": 0.3, "batch_size": 8, **values}
+        return workflow(tmp_path, data, load_recipe("fial_wbc").path, **given)
 
     yield make
     set_track_meta(True)
 
 
 def test_rounds_are_equal_and_each_starts_anew_with_more_labels(make):
-    workflow = make()
-    parser, chosen, rates, drawn = workflow.parser, [], [], []
+    made = make()
+    parser, chosen, rates, drawn = made.parser, [], [], []
     bank, optimizer = (parser.get_parsed_content(key) for key in ("pseudo_labels", "optimizer"))
     student, trainer = (parser.get_parsed_content(key) for key in ("network", "train::trainer"))
 
@@ -88,7 +83,7 @@ def test_rounds_are_equal_and_each_starts_anew_with_more_labels(make):
         drawn.append(student.features.norm5.running_mean.abs().sum().item() == 0)
 
     trainer.add_event_handler("EPOCH_STARTED", begin)
-    workflow.run()
+    made.run()
     assert len(chosen) == 6  # of 7: three rounds of two
     assert drawn == [True, False] * 3
     assert rates[0] == rates[2] == rates[4] > rates[1] == rates[3] == rates[5]
@@ -109,9 +104,9 @@ def test_hidden_labels_teach_nothing_and_the_others_do(make):
 
     def learnt(changed: bool | None) -> dict[str, Tensor]:
         given = [{**i, "label": (i["label"] + 1) % 3} if i["labeled"] is changed else i for i in items]
-        workflow = make(train_items=given, max_epochs=3)
-        workflow.run()
-        return workflow.parser.get_parsed_content("network").state_dict()
+        made = make(train_items=given, max_epochs=3)
+        made.run()
+        return made.parser.get_parsed_content("network").state_dict()
 
     as_it_is, hidden, true = (learnt(changed) for changed in (None, False, True))
     assert all(v.equal(hidden[k]) for k, v in as_it_is.items())

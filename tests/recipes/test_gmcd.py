@@ -16,18 +16,6 @@ INDEX = torch.tensor([3, 7, 0, 10])
 P, K, TAU = 2, 5, 0.07
 
 
-def contrast(g: Tensor, bank: Tensor, chosen: Tensor) -> Tensor:
-    """One direction: positives averaged, negatives summed, the noise mass K / N; Z of this, the first batch."""
-    n = len(bank)
-    scores = [[torch.exp(x @ bank[j] / TAU) for j in row] for x, row in zip(g, chosen.tolist(), strict=True)]
-    z = (n * torch.stack([torch.stack(row) for row in scores]).mean()).detach()
-    total = torch.zeros((), dtype=g.dtype)
-    for row in scores:
-        h = [e / z / (e / z + K / n) for e in row]
-        total = total - sum(x.log() for x in h[:P]) / P - sum((1 - x).log() for x in h[P:])
-    return total / len(g)
-
-
 def test_a_step_is_the_method_restated():
     student, teacher = plain.Net(3), plain.Net(5).eval()
     sizes = {"positives": P, "candidates": 3, "negatives": K}
@@ -57,7 +45,7 @@ def test_a_step_is_the_method_restated():
             return kept[name]
 
         nets[name].mine = note
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     f = [net.map(net.norm(net.conv(x))) for net in (student, teacher, average.eval())]
     f = [f[0], f[1].detach(), f[2].detach()]
@@ -75,9 +63,11 @@ def test_a_step_is_the_method_restated():
         both = {}
         for name, other in (("bank", g_t), ("average_bank", g_a)):
             bank = nets[name]
-            both[name] = contrast(g, bank.target_bank, kept[name]) + contrast(other, bank.input_bank, kept[name])
+            both[name] = plain.contrast(g, bank.target_bank, kept[name], P) + plain.contrast(
+                other, bank.input_bank, kept[name], P
+            )
         return {
-            "label": sum(-row.log_softmax(0)[y] for row, y in zip(z, label, strict=True)) / 4,
+            "label": plain.cross_entropy(z, label),
             "kd": plain.kl(z, z_t),
             "kd_average": plain.kl(z, z_a),
             "contrast": both["bank"],

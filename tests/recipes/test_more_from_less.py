@@ -68,7 +68,7 @@ def test_a_step_is_the_method_restated(name):
     student, data = plain.Net(3), batch()
     method = applied(name, student)
     nets = method.inferer.networks
-    loss = method.objective(method.inferer(data, student, method.objective.needs()), data)
+    loss = plain.loss_of(method, student, data)
 
     def encoded(net: nn.Module, x: Tensor) -> Tensor:
         return torch.tanh(net.norm(net.conv(x))).mean((2, 3))
@@ -100,7 +100,7 @@ def test_both_views_of_trident_share_encoder_and_projector():
 def test_the_labels_move_the_head_alone(name):
     student, data = plain.Net(3), batch()
     method = applied(name, student, **{"terms::vicreg::weight": 0})
-    method.objective(method.inferer(data, student, method.objective.needs()), data).backward()
+    plain.loss_of(method, student, data).backward()
     assert {k for k, p in student.named_parameters() if p.grad is not None} == {"head.weight", "head.bias"}
     assert student.norm.num_batches_tracked == 0
 
@@ -111,7 +111,7 @@ def test_what_is_privileged_may_be_a_vector(name):
     student = plain.Net(3)
     method = applied(name, student, privileged_encoder=genes, privileged_features=7)
     data = {**batch(), "privileged": torch.randn(5, 9, dtype=torch.float64)}
-    loss = method.objective(method.inferer(data, student, method.objective.needs()), data)
+    loss = plain.loss_of(method, student, data)
     assert all(g.abs().sum() > 0 for g in plain.gradients(loss, genes) if g.ndim > 1)
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from monai_kd.engines import DistillationTrainer
 from monai_kd.recipes import load_recipe
 from tests.recipes import plain
 
@@ -60,7 +59,7 @@ def test_a_step_is_the_method_restated(position: int) -> None:
     graft.position = position
     other = copy.deepcopy(student)
     batch = {"image": torch.randn(5, 2, 6, 6, dtype=torch.float64)}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     x = batch["image"]
     for word in WRITTEN[position].split():
@@ -92,20 +91,9 @@ def test_training_ends_with_the_whole_student() -> None:
     keys = set(student.state_dict())
     method, graft = apply(student, [Net(5), Net(4)], max_epochs=10)
     positions = []
-
-    class Note:
-        def attach(self, engine: DistillationTrainer) -> None:
-            engine.add_event_handler("EPOCH_COMPLETED", lambda: positions.append(graft.position))
-
-    DistillationTrainer(
-        device="cpu",
-        max_epochs=10,
-        train_data_loader=[{"image": torch.randn(4, 2, 6, 6, dtype=torch.float64)}],
-        network=student,
-        optimizer=torch.optim.SGD(method.parameters, lr=0.01),
-        loss_function=method.objective,
-        inferer=method.inferer,
-        train_handlers=[*method.handlers, Note()],
-    ).run()
+    data = [{"image": torch.randn(4, 2, 6, 6, dtype=torch.float64)}]
+    trainer = plain.trainer(method, student, data, epochs=10)
+    trainer.add_event_handler("EPOCH_COMPLETED", lambda: positions.append(graft.position))
+    trainer.run()
     assert positions == [0, 0, 1, 2, 3] + 5 * [4]
     assert set(student.state_dict()) == keys

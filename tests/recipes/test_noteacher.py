@@ -23,7 +23,7 @@ def test_a_step_is_the_method_restated(labeled):
     peer = method.inferer.networks["peer"]
     views = {key: torch.randn(5, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")}
     batch = {**views, "label": LABEL, "labeled": torch.tensor(labeled)}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     a, b, g = (1 / s**2 for s in SIGMA)
     z_1, z_2 = student(batch["image"]), peer(batch["image_2"])

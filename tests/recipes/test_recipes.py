@@ -17,6 +17,7 @@ from monai_kd.handlers import EMA, Snapshot
 from monai_kd.networks import Teacher, TeacherEnsemble
 from monai_kd.recipes import Distillation, Recipe, check_keys, list_recipes, load_recipe
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError
+from tests.recipes.plain import loss_of, trainer
 
 RECIPES = [recipe.id for recipe in list_recipes()]
 # every other is handed a teacher
@@ -104,18 +105,9 @@ def apply(name: str, dims: int, student: nn.Module, teacher: nn.Module) -> Disti
 
 
 def train(method: Distillation, student: nn.Module, data: list, epochs: int = 2) -> DistillationTrainer:
-    trainer = DistillationTrainer(
-        device="cpu",
-        max_epochs=epochs,
-        train_data_loader=data,
-        network=student,
-        optimizer=torch.optim.SGD(method.parameters, lr=0.01),
-        loss_function=method.objective,
-        inferer=method.inferer,
-        train_handlers=method.handlers,
-    )
-    trainer.run()
-    return trainer
+    trained = trainer(method, student, data, epochs)
+    trained.run()
+    return trained
 
 
 @pytest.mark.parametrize("dims", [2, 3])
@@ -125,8 +117,8 @@ def test_recipe_runs(name: str, dims: int) -> None:
     plain, frozen = set(student.state_dict()), copy.deepcopy(teacher.state_dict())
     method = apply(name, dims, student, teacher)
     before = copy.deepcopy(student.state_dict())
-    trainer = train(method, student, batches(dims, dense(name), SIDES.get(name)))
-    assert trainer.state.iteration == 4
+    trained = train(method, student, batches(dims, dense(name), SIDES.get(name)))
+    assert trained.state.iteration == 4
     last = method.objective.active() if name in STAGED else method.objective.terms
     assert method.objective.values.keys() == last.keys()
     assert all(torch.isfinite(value) for value in method.objective.values.values())
@@ -141,7 +133,7 @@ def test_gradient_reaches_only_what_learns(name: str) -> None:
     student, teacher = (network(2, width, dense(name)) for width in (2, 4))
     method = apply(name, 2, student, teacher)
     data = batches(2, dense(name))[0]
-    method.objective(method.inferer(data, student, method.objective.needs()), data).backward()
+    loss_of(method, student, data).backward()
     assert (any if name in BLOCKWISE else all)(p.grad is not None for p in method.parameters)
     assert all(p.grad is None for p in teacher.parameters())
 

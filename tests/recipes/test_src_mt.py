@@ -52,7 +52,7 @@ def test_a_step_is_the_method_restated():
     batch = {**views, "label": LABEL, "labeled": LABELED}
     (schedule,) = [h for h in method.handlers if isinstance(h, Weights)]
     schedule.set(20)
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     f_s = student.map(student.norm(student.conv(batch["image"]))).mean((2, 3))
     f_t = teacher.map(teacher.eval().norm(teacher.conv(batch["image_2"]))).mean((2, 3)).detach()

@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 from skimage.color import rgb2hed
 from torch import Tensor, nn
 
@@ -21,6 +20,7 @@ from monai_kd.networks import PooledConnector, Teacher
 from monai_kd.recipes import load_recipe
 from monai_kd.transforms import RotationStackd
 from tests.recipes import plain
+from tests.recipes.histology import workflow
 
 N = 4
 WEIGHT = torch.tensor([1.0, 3.0, 7.0], dtype=torch.float64)
@@ -60,7 +60,7 @@ def test_a_step_is_the_method_restated(name):
         network.double()
     own_head = method.inferer.networks["embedding"]
     batch = {**views(), "label": LABEL}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     x = torch.cat([torch.rot90(batch["image"], k, (2, 3)) for k in range(4)])
     map_s, map_t = student.map(student.norm(student.conv(x))), teacher.map(teacher.norm(teacher.conv(x)))
@@ -123,24 +123,15 @@ def test_hidden_labels_teach_nothing():
         network.double()
     batch = {**views(), "label": LABEL, "labeled": torch.tensor([True, True, False, False])}
     other = {**batch, "label": torch.tensor([0, 2, 2, 1])}
-    losses = [method.objective(method.inferer(b, student, method.objective.needs()), b) for b in (batch, other)]
+    losses = [plain.loss_of(method, student, b) for b in (batch, other)]
     assert losses[0].item() == losses[1].item()
 
 
 def test_views_of_the_second_modality_are_turned_with_the_students(tmp_path):
-    bundle = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
-    workflow = ConfigWorkflow(
-        config_file=[str(bundle / "configs" / "train.yaml"), str(load_recipe("ssd_kd").path)],
-        workflow_type="train",
-        logging_file=False,
-        bundle_root=str(tmp_path),
-        dataset_dir=write_ihc_patches(tmp_path / "data", stride=64),
-        device="$torch.device('cpu')",
-        **{"train::noises": "$[]"},
-    )
-    workflow.initialize()
-    item = workflow.train_dataset[3]
-    workflow.finalize()
+    data = write_ihc_patches(tmp_path / "data", stride=64)
+    made = workflow(tmp_path, data, load_recipe("ssd_kd").path, **{"train::noises": "$[]"})
+    item = made.train_dataset[3]
+    made.finalize()
     for i, end in enumerate(("", "_2", "_3", "_4")):
         assert item[f"image{end}"].equal(torch.rot90(item["image"], i, (1, 2)))
         stain = rgb2hed(item[f"privileged{end}"].permute(1, 2, 0).numpy())[..., 0].clip(0, 0.1)

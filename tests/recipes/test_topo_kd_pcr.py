@@ -4,17 +4,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
 from torch import Tensor, nn
 
 from monai_kd.data import write_ihc_patches
 from monai_kd.recipes import Distillation, load_recipe
 from monai_kd.transforms import BettiCurve
 from tests.recipes import plain
+from tests.recipes.histology import workflow
 
 LABEL = torch.tensor([0, 2, 1, 0])
 WEIGHT = torch.tensor([1.0, 3.0, 7.0], dtype=torch.float64)
@@ -61,7 +59,7 @@ def test_a_step_is_the_method_restated(reverse):
     given = {"terms::kd::inputs": ["teacher", "auxiliary"]} if reverse else {}
     method = apply(student, **given)
     assert data["betti"].shape == (4, 2 * 2 * BINS) and data["betti"].std(0).max() > 0
-    loss = method.objective(method.inferer(data, student, method.objective.needs()), data)
+    loss = plain.loss_of(method, student, data)
     z, z_a, z_b = answers(method, student, data)
     terms = {
         "label": plain.weighted_cross_entropy(z, LABEL, WEIGHT),
@@ -90,25 +88,16 @@ def test_hidden_labels_teach_nothing():
     student, data = plain.Net(3), {**batch(), "labeled": torch.tensor([True, True, False, False])}
     method = apply(student, labeled_key="labeled")
     other = {**data, "label": torch.tensor([0, 2, 0, 1])}
-    losses = [method.objective(method.inferer(b, student, method.objective.needs()), b) for b in (data, other)]
+    losses = [plain.loss_of(method, student, b) for b in (data, other)]
     assert losses[0].item() == losses[1].item()
 
 
 def test_in_a_bundle_the_curves_are_those_of_the_image_without_noise(tmp_path):
-    bundle = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
-    workflow = ConfigWorkflow(
-        config_file=[str(bundle / "configs" / "train.yaml"), str(load_recipe("topo_kd_pcr").path)],
-        workflow_type="train",
-        logging_file=False,
-        bundle_root=str(tmp_path),
-        dataset_dir=write_ihc_patches(tmp_path / "data", stride=64),
-        device="$torch.device('cpu')",
-        bins=16,
-    )
-    workflow.initialize()
-    item, clean = workflow.train_dataset[3], workflow.parser.get_parsed_content("validate::preprocessing")
-    plain_item = clean(workflow.parser.get_parsed_content("train_items")[3])
-    workflow.finalize()
+    data = write_ihc_patches(tmp_path / "data", stride=64)
+    made = workflow(tmp_path, data, load_recipe("topo_kd_pcr").path, bins=16)
+    item, clean = made.train_dataset[3], made.parser.get_parsed_content("validate::preprocessing")
+    plain_item = clean(made.parser.get_parsed_content("train_items")[3])
+    made.finalize()
     assert "betti" not in plain_item
     assert item["betti"].equal(BettiCurve(16)(plain_item["image"])) and item["betti"].shape == (32,)
     assert not item["betti"].equal(BettiCurve(16)(item["image"]))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from monai_kd import load_recipe
 from monai_kd.recipes import Distillation
 from monai_kd.utils import UnknownNameError
+from tests.recipes import plain
 
 SAMPLES = 9
 SIZES, BAG_LABEL = [4, 3, 2], [1, 0, 1]
@@ -85,7 +86,7 @@ def by_hand(student: Student, teacher: nn.Module, batch: dict[str, Tensor], thre
 def test_terms_and_gradients_are_those_of_the_paper(student, batch, threshold):
     method = apply(student, threshold)
     teacher = method.inferer.networks["teacher"]
-    total = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    total = plain.loss_of(method, student, batch)
     found = torch.autograd.grad(total, method.parameters)
     losses = by_hand(student, teacher, batch, threshold)
     expected = torch.autograd.grad(sum(losses), method.parameters)
@@ -97,7 +98,7 @@ def test_terms_and_gradients_are_those_of_the_paper(student, batch, threshold):
 
 def test_everything_learns_and_both_losses_share_the_encoder(student, batch):
     method = apply(student, 1.0)
-    method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    plain.loss_of(method, student, batch)
     teacher = method.inferer.networks["teacher"]
     assert {id(p) for p in method.parameters} == {id(p) for n in (student, teacher) for p in n.parameters()}
     weight = student.encoder[1].weight
@@ -133,7 +134,7 @@ def test_learns_which_instances_make_a_bag_positive():
     optimizer = torch.optim.Adam(method.parameters, lr=0.01)
     for _ in range(60):
         optimizer.zero_grad()
-        method.objective(method.inferer(batch, student, method.objective.needs()), batch).backward()
+        plain.loss_of(method, student, batch).backward()
         optimizer.step()
     margin = (student(image)[:, 1] - student(image)[:, 0]).detach()
     wins = (margin[positive].unsqueeze(1) > margin[~positive]).double().mean()

@@ -18,7 +18,7 @@ def test_a_step_is_the_method_restated():
     x = torch.randn(5, 2, 6, 6, dtype=torch.float64)
     label = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
     batch = {"image": x, "label": label}
-    loss = method.objective(method.inferer(batch, student, method.objective.needs()), batch)
+    loss = plain.loss_of(method, student, batch)
 
     z, answers = student(x), [t(x).detach() for t in teachers]
     hard = soft = torch.zeros((), dtype=torch.float64)
