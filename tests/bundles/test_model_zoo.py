@@ -25,6 +25,7 @@ import monai_kd
 from monai_kd.commands.plain import foreign
 from monai_kd.data import write_ihc_patches
 from monai_kd.utils.files import write_torchscript
+from tests.bundles.chest_xray_classification.workflows import write_chest_xrays
 from tests.bundles.skin_lesion_classification.workflows import prepare_data, write_ham10000
 from tests.volumes import write_pictures, write_volumes
 
@@ -39,6 +40,7 @@ def write_skin_lesions(folder: Path) -> str:
 
 # what each bundle's training reads in these tests
 DATA = {
+    "chest_xray_classification": write_chest_xrays,
     "histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96),
     "hippocampus_segmentation": lambda folder: write_volumes(folder, (2, 1, 1), (32, 48, 32)),
     "nuclei_segmentation": lambda folder: write_pictures(folder, (2, 1, 1), (192, 192)),
