@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,7 +31,7 @@ def class_weights(items: Iterable[Mapping[str, Any]], num_classes: int) -> Tenso
         w, [C], in float32.
 
     Raises:
-        DataError: no item has a label.
+        DataError: no item has a label, or items have several.
 
     Example::
 
@@ -41,5 +42,7 @@ def class_weights(items: Iterable[Mapping[str, Any]], num_classes: int) -> Tenso
     labels = [item["label"] for item in items if item.get("labeled", True)]
     if not labels:
         raise DataError("no item has a label", where="class_weights", fix="raise --labeled_fraction")
+    if any(np.ndim(label) for label in labels):
+        raise DataError("an item has several labels, of which none excludes another", where="class_weights")
     counts = torch.bincount(torch.tensor(labels), minlength=num_classes)
     return torch.where(counts > 0, len(labels) / counts.clamp(min=1), 0.0)

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from monai_kd.data.labeled import draw_labeled
@@ -84,18 +85,19 @@ def load_datalist(
     fold: int = 0,
     labeled_fraction: float = 1.0,
     seed: int = 0,
+    multilabel: bool = False,
 ) -> list[dict[str, Any]]:
     """Read and check one section of a Decathlon-style `dataset.json`: a list for MONAI's datasets.
 
     The file holds lists `training`, `validation`, `test` of items: `image` and other files by key, relative to the
-    folder; `label`, an integer or, for segmentation, a file; perhaps `patient`, `case` (a name), `group` (what a
+    folder; `label`, an integer, a list of zeros and ones (`multilabel`) or, for segmentation, a file; perhaps `patient`, `case` (a name), `group` (what a
     bootstrap resamples), `fold`, and `labeled: false` for an item that needs no label. Where there is no list
     `validation`, it is the training items of fold `fold`.
 
     Each item returned has the files of `keys` with their full paths, and
 
-    - `label`: the class, -1 if it has none, or the file of the label map, absent if it has none; `labeled`: whether
-      training may look at it;
+    - `label`: the class, -1 if it has none; or its findings, float32 [num_classes], all -1 if it has none; or the file
+      of the label map, absent if it has none; `labeled`: whether training may look at it;
     - `index`: its position in this list; `case`: its name, by default the image's path without the ending;
     - `group`: by default the patient, else the case.
 
@@ -108,6 +110,7 @@ def load_datalist(
         fold: which fold validates.
         labeled_fraction: of the training labels, the part that may be looked at; see :func:`draw_labeled`.
         seed: of that draw.
+        multilabel: a label is a list of `num_classes` zeros and ones, findings that may occur together.
 
     Raises:
         DataError: no such section, a file or a label that is missing or cannot be used, an image, a case or a patient
@@ -130,7 +133,10 @@ def load_datalist(
         fix = "add it, or a 'fold' to every training item" if section == "validation" else "add it"
         raise DataError(f"the list {section!r} is missing or empty", where=str(path), fix=fix)
     _check_disjoint(sections, path)
-    items = [_item(raw, where, Path(dataset_dir), keys, num_classes) for raw, where in sections[section]]
+    if multilabel and num_classes is None:
+        raise DataError("multilabel needs num_classes", where="load_datalist")
+    read = _findings if multilabel else _class
+    items = [_item(raw, where, Path(dataset_dir), keys, num_classes, read) for raw, where in sections[section]]
     for number, ((raw, where), item) in enumerate(zip(sections[section], items, strict=True)):
         item["index"] = number
         for key, count in (channels or {}).items():
@@ -145,7 +151,8 @@ def load_datalist(
             )
     if section == "training":
         patients = [str(raw.get("patient", i)) for i, (raw, _) in enumerate(sections[section])]
-        labels = [(0 if "label" in keys else item["label"]) if item["labeled"] else -1 for item in items]
+        hidden = np.full(num_classes or 0, -1.0) if multilabel else -1
+        labels = [(0 if "label" in keys else item["label"]) if item["labeled"] else hidden for item in items]
         for item, drawn in zip(items, draw_labeled(labels, patients, labeled_fraction, seed), strict=True):
             item["labeled"] = bool(drawn)
     return items
@@ -185,7 +192,9 @@ def _check_disjoint(sections: Mapping[str, list[tuple[Mapping, str]]], path: Pat
                 raise DataError(f"patient {patient!r} is in two sections", where=where, why=why)
 
 
-def _item(raw: Mapping, where: str, folder: Path, keys: Sequence[str], num_classes: int | None) -> dict[str, Any]:
+def _item(
+    raw: Mapping, where: str, folder: Path, keys: Sequence[str], num_classes: int | None, read: Callable
+) -> dict[str, Any]:
     item: dict[str, Any] = {}
     labeled, label = raw.get("labeled", True), raw.get("label")
     if type(labeled) is not bool:
@@ -201,7 +210,7 @@ def _item(raw: Mapping, where: str, folder: Path, keys: Sequence[str], num_class
         if not os.path.isfile(item[key]):
             raise DataError(f"{key!r}: there is no file {item[key]}", where=where)
     if "label" not in keys:
-        item["label"] = _class(label, where, num_classes)
+        item["label"] = read(label, where, num_classes)
     case = str(raw.get("case", os.path.splitext(raw["image"].removesuffix(".gz"))[0]))
     group = str(raw.get("group", raw.get("patient", case)))
     return {**item, "labeled": labeled, "case": case, "group": group}
@@ -215,6 +224,17 @@ def _class(label: Any, where: str, num_classes: int | None) -> int:
         upper = "" if num_classes is None else f" and below num_classes {num_classes}"
         raise DataError(f"label {label} must be at least 0{upper}", where=where, fix=fix)
     return -1 if label is None else label
+
+
+def _findings(label: Any, where: str, num_classes: int) -> np.ndarray:
+    if label is None:
+        return np.full(num_classes, -1, np.float32)
+    if not isinstance(label, list) or any(type(value) is not int or value not in (0, 1) for value in label):
+        raise DataError(f"label must be a list of zeros and ones, got {label!r}", where=where)
+    if len(label) != num_classes:
+        what = f"label has {len(label)} findings, the bundle {num_classes}"
+        raise DataError(what, where=where, fix="give --num_classes")
+    return np.array(label, np.float32)
 
 
 def _check_channels(file: str, count: int, where: str, key: str) -> None:

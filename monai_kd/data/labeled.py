@@ -6,21 +6,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from monai_kd.data.membership import membership
 from monai_kd.utils.errors import DataError
 
 __all__ = ["draw_labeled"]
 
 
-def draw_labeled(labels: Sequence[int], patients: Sequence[str], fraction: float, seed: int = 0) -> np.ndarray:
+def draw_labeled(
+    labels: Sequence[int] | ArrayLike, patients: Sequence[str], fraction: float, seed: int = 0
+) -> np.ndarray:
     """Draw which items keep their label: `fraction` of each class, at least one, whole patients.
 
     Patients come in random order; one is taken while some class of the patient's items is short of
-    round(fraction * its number). With one item a patient that is an exact stratified draw; with larger patients a class
-    may get more than its part.
+    round(fraction * its number). With one item of one class a patient that is an exact stratified draw; with larger
+    patients, or findings that occur together, a class may get more than its part.
 
     Args:
-        labels: classes; -1 has no label and is never drawn.
+        labels: classes, [N], -1 for none; or findings that may occur together, [N, C] of 0 and 1, a row of -1 for none.
+            What has no label is never drawn.
         patients: of each item, a name.
         fraction: in (0, 1].
         seed: of the order.
@@ -39,16 +44,15 @@ def draw_labeled(labels: Sequence[int], patients: Sequence[str], fraction: float
     """
     if not 0 < fraction <= 1:
         raise DataError(f"must be in (0, 1], got {fraction}", where="labeled_fraction")
-    y = np.asarray(labels)
-    classes, counts = np.unique(y[y >= 0], return_counts=True)
-    short = {int(c): max(1, round(fraction * n)) for c, n in zip(classes, counts, strict=True)}
+    table, known = membership(labels)
+    short = np.maximum(1, np.rint(fraction * table.sum(0)))
     names, member = np.unique(np.asarray(patients, dtype=str), return_inverse=True)
     rows = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
-    drawn = np.zeros(len(y), dtype=bool)
+    drawn = np.zeros(len(known), dtype=bool)
     for patient in np.random.RandomState(seed).permutation(len(names)):
-        mine = [i for i in rows[patient] if y[i] >= 0]
-        if any(short[int(y[i])] > 0 for i in mine):
+        mine = rows[patient][known[rows[patient]]]
+        has = table[mine].sum(0)
+        if (has[short > 0] > 0).any():
             drawn[mine] = True
-            for i in mine:
-                short[int(y[i])] -= 1
+            short -= has
     return drawn

@@ -20,7 +20,8 @@ def shot_subsets(
     """Divide the classes by how many training labels they have: as many classes in each subset as can be.
 
     Args:
-        items: of the training section, as `load_datalist` gives them; labels that are hidden do not count.
+        items: of the training section, as `load_datalist` gives them, with one class each or with findings that may
+            occur together; labels that are hidden do not count.
         num_classes: C.
         names: of the subsets, from the commonest classes to the rarest.
 
@@ -69,4 +70,5 @@ def subset_weights(items: Iterable[Mapping[str, Any]], subsets: Mapping[str, Seq
 
 
 def _counts(items: Iterable[Mapping[str, Any]]) -> Counter[int]:
-    return Counter(int(item["label"]) for item in items if item.get("labeled", True))
+    labels = [np.asarray(item["label"]) for item in items if item.get("labeled", True)]
+    return Counter(int(c) for label in labels for c in (np.flatnonzero(label == 1) if label.ndim else [label]))

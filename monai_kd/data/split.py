@@ -7,14 +7,16 @@ import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from monai_kd.data.membership import membership
 from monai_kd.utils.errors import DataError
 
 __all__ = ["check_groups", "split_groups"]
 
 
 def split_groups(
-    labels: Sequence[int], groups: Sequence[Hashable], shares: Sequence[float], seed: int = 0
+    labels: Sequence[int] | ArrayLike, groups: Sequence[Hashable], shares: Sequence[float], seed: int = 0
 ) -> list[int]:
     r"""Divide items among parts, whole groups (patients) at a time, each part with its share of every class.
 
@@ -27,7 +29,8 @@ def split_groups(
     are called. Time O(G P C) for G groups.
 
     Args:
-        labels: a class per item; all the same where there is nothing to balance but the numbers.
+        labels: a class per item, [N]; all the same where there is nothing to balance but the numbers. Or findings that
+            may occur together, [N, C] of 0 and 1. Negative ones are no label, a class of its own.
         groups: a name per item.
         shares: of each part, positive; they sum to 1. Equal shares make folds.
         seed: of the order.
@@ -52,9 +55,10 @@ def split_groups(
     if len(names) < len(shares):
         raise DataError(f"{len(names)} groups cannot be divided among {len(shares)} parts", where="split")
     row = {name: i for i, name in enumerate(names)}
-    classes, label = np.unique(np.asarray(labels), return_inverse=True)
-    counts = np.zeros((len(names), len(classes)))
-    np.add.at(counts, (np.array([row[group] for group in groups]), label), 1)
+    table, known = membership(labels)
+    table = table if known.all() else np.column_stack([~known, table])
+    counts = np.zeros((len(names), table.shape[1]))
+    np.add.at(counts, np.array([row[group] for group in groups]), table)
     wanted = np.outer(shares, counts.sum(0))  # [parts, classes]
     order = np.random.RandomState(seed).permutation(len(names))
     order = order[np.argsort(-counts[order].sum(1), kind="stable")]

@@ -47,7 +47,7 @@ class ClassSubset(nn.Module):
 
 
 class SubsetLabels(nn.Module):
-    """Say which samples belong to which subset of the classes, and which of its classes each is.
+    """Say which samples belong to which subset of the classes, and what of its classes each is or has.
 
     Args:
         subsets: classes of each subset, by its name; a class may be in several.
@@ -61,6 +61,9 @@ class SubsetLabels(nn.Module):
         >>> from monai_kd.networks import SubsetLabels
         >>> SubsetLabels({"few": [3, 1]})(torch.tensor([0, 1, 3]))
         {'few': tensor([False,  True,  True]), 'few_label': tensor([-1,  1,  0])}
+        >>> SubsetLabels({"few": [3, 1]})(torch.tensor([[1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0]]))
+        {'few': tensor([False,  True]), 'few_label': tensor([[0., 0.],
+                [0., 1.]])}
     """
 
     def __init__(self, subsets: Mapping[str, Sequence[int]]) -> None:
@@ -74,18 +77,22 @@ class SubsetLabels(nn.Module):
         """Sort.
 
         Args:
-            label: class of each sample, [N] or [N, 1].
+            label: class of each sample, [N] or [N, 1]; or its findings, which may occur together, [N, C] of 0 and 1.
             labeled: which labels may be looked at, boolean, [N]; None: all.
 
         Returns:
             For each subset its members, boolean, [N], and under `NAME_label` the position of their class in the subset,
-            [N], -1 for the others.
+            [N], -1 for the others. With findings: those that have one of the subset, and its columns, [N, len(subset)].
         """
-        label = label.reshape(-1).long()
-        known = torch.ones_like(label, dtype=torch.bool) if labeled is None else labeled.reshape(-1).bool()
+        several = label.ndim == 2 and label.shape[1] > 1
+        label = label if several else label.reshape(-1).long()
+        known = torch.ones_like(label[:, 0] if several else label, dtype=torch.bool)
+        if labeled is not None:
+            known = labeled.reshape(-1).bool()
         told: dict[str, Tensor] = {}
         for name, classes in self.subsets.items():
-            same = label.unsqueeze(1) == torch.tensor(classes, device=label.device)
+            columns = torch.tensor(classes, device=label.device)
+            same = label[:, columns] == 1 if several else label.unsqueeze(1) == columns
             told[name] = same.any(1) & known
-            told[f"{name}_label"] = same.int().argmax(1).where(told[name], -1)
+            told[f"{name}_label"] = label[:, columns] if several else same.int().argmax(1).where(told[name], -1)
         return told

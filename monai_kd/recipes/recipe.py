@@ -29,6 +29,7 @@ _BASE: dict[str, Any] = {
     "imports": ["$import copy", "$import glob", "$import monai_kd"],
     "label_loss": {"_target_": "torch.nn.CrossEntropyLoss"},
     "kd_loss": {"_target_": "monai_kd.losses.KDLoss", "temperature": 4.0},
+    "sigmoid": False,
     "labeled_key": None,
     "teacher_keys": "image",
     "privileged_key": "privileged",
