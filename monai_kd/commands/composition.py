@@ -80,8 +80,8 @@ def compose(
         below: more overrides, below those.
 
     Raises:
-        ConfigError: no such folder or file; a recipe that is not for this kind of bundle; an override MONAI would
-            misread.
+        ConfigError: no such folder or file; a recipe that is not for this kind of bundle or of label; an override MONAI
+            would misread.
         UnknownNameError: no such recipe; a key that nothing reads.
     """
     folder = Path(bundle)
@@ -104,7 +104,7 @@ def compose(
     composed = Composition(folder, recipe, files, overrides, options)
     _check_kind(composed)
     check_keys({**base, **dict.fromkeys(_read_by_monai(options))}, [*overlays, overrides])
-    composed.merged()  # fails here rather than inside MONAI
+    _check_labels(composed, composed.merged())  # and what cannot be merged fails here rather than inside MONAI
     return composed
 
 
@@ -170,3 +170,15 @@ def _check_kind(composed: Composition) -> None:
         where=str(composed.bundle),
         fix=f"recipes that fit: {', '.join(fitting) or 'none'}",
     )
+
+
+def _check_labels(composed: Composition, config: Mapping[str, Any]) -> None:
+    """Refuse a recipe that compares a softmax over classes where labels may occur together."""
+    kinds = composed.info.get("kinds") or []
+    if config.get("sigmoid") is True and "classification" in kinds and "multilabel_classification" not in kinds:
+        fitting = [recipe.id for recipe in list_recipes() if "multilabel_classification" in recipe.info["kinds"]]
+        raise ConfigError(
+            f"recipe {composed.recipe.id!r} is for classes that exclude each other, here labels may occur together",
+            where=f"{composed.bundle}, 'sigmoid'",
+            fix=f"recipes that fit: {', '.join(fitting)}",
+        )

@@ -90,9 +90,9 @@ def load_datalist(
     """Read and check one section of a Decathlon-style `dataset.json`: a list for MONAI's datasets.
 
     The file holds lists `training`, `validation`, `test` of items: `image` and other files by key, relative to the
-    folder; `label`, an integer, a list of zeros and ones (`multilabel`) or, for segmentation, a file; perhaps `patient`, `case` (a name), `group` (what a
-    bootstrap resamples), `fold`, and `labeled: false` for an item that needs no label. Where there is no list
-    `validation`, it is the training items of fold `fold`.
+    folder; `label`, an integer, a list of zeros and ones (`multilabel`) or, for segmentation, a file; perhaps
+    `patient`, `case` (a name), `group` (what a bootstrap resamples), `fold`, and `labeled: false` for an item that
+    needs no label. Where there is no list `validation`, it is the training items of fold `fold`.
 
     Each item returned has the files of `keys` with their full paths, and
 
@@ -152,7 +152,7 @@ def load_datalist(
     if section == "training":
         patients = [str(raw.get("patient", i)) for i, (raw, _) in enumerate(sections[section])]
         hidden = np.full(num_classes or 0, -1.0) if multilabel else -1
-        labels = [(0 if "label" in keys else item["label"]) if item["labeled"] else hidden for item in items]
+        labels: list[Any] = [(0 if "label" in keys else item["label"]) if item["labeled"] else hidden for item in items]
         for item, drawn in zip(items, draw_labeled(labels, patients, labeled_fraction, seed), strict=True):
             item["labeled"] = bool(drawn)
     return items

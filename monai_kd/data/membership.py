@@ -18,8 +18,8 @@ def membership(labels: Sequence[int] | ArrayLike) -> tuple[np.ndarray, np.ndarra
         labels: classes, [N], -1 for none; or findings that may occur together, [N, C] of 0 and 1, a row of -1 for none.
 
     Returns:
-        A table [N, K] of booleans, one column for each class or finding that occurs; an item without any finding is of a
-        class of its own. And which items have a label, [N]; rows of the others are False.
+        A table [N, K] of booleans, one column for each class or finding that occurs; an item without any finding is of
+        a class of its own. And which items have a label, [N]; rows of the others are False.
 
     Example::
 
@@ -32,6 +32,6 @@ def membership(labels: Sequence[int] | ArrayLike) -> tuple[np.ndarray, np.ndarra
     if y.ndim < 2:
         known = y >= 0
         return y[:, None] == np.unique(y[known]), known
-    known = (y >= 0).all(1)
+    known = np.all(y >= 0, axis=1)
     table = np.column_stack([y == 1, (y == 0).all(1)]) & known[:, None]
     return table[:, table.any(0)], known

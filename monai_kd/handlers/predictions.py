@@ -10,7 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from ignite.engine import Engine, Events
+from monai.utils import look_up_option
 
+from monai_kd.metrics.multilabel import checked_findings
 from monai_kd.utils import DataError
 
 __all__ = ["Predictions"]
@@ -20,13 +22,16 @@ class Predictions:
     """Write an evaluator's class probabilities to `predictions.npz`, which a report reads, and `predictions.csv`.
 
     Arrays: `case` [N] and `group` [N], text; `label` [N]; `probability` [N, C], the softmax of the network's answer.
-    The batch has the keys `case` and `group`; the evaluator is not decollated.
+    For findings that may occur together, `activation` is "sigmoid", and `label` is [N, C], 0 or 1 for each finding. The
+    batch has the keys `case` and, unless a case is its own group, `group`; the evaluator is not decollated.
 
     Args:
         output_dir: folder of the two files, made if need be.
+        activation: what makes probabilities of the network's answer: "softmax" (one class a case) or "sigmoid" (each
+            finding by itself).
 
     Raises:
-        DataError: the batch is decollated, or has no `case`.
+        DataError: the batch is decollated, or has no `case`; with sigmoid, labels that are not 0 or 1 for each finding.
 
     Example::
 
@@ -34,9 +39,10 @@ class Predictions:
         >>> handler = Predictions("output")  # among the evaluator's val_handlers
     """
 
-    def __init__(self, output_dir: str | os.PathLike) -> None:
+    def __init__(self, output_dir: str | os.PathLike, activation: str = "softmax") -> None:
         self.folder = Path(output_dir)
-        self._rows: list[tuple[str, str, int, np.ndarray]] = []
+        self.activation = look_up_option(activation, ("softmax", "sigmoid"))
+        self._rows: list[tuple[str, str, int | np.ndarray, np.ndarray]] = []
 
     def attach(self, engine: Engine) -> None:
         """Note every batch of `engine`, write at its end."""
@@ -51,8 +57,11 @@ class Predictions:
             raise DataError("the batch is decollated", where="Predictions", fix="give the evaluator decollate: false")
         if "case" not in batch:
             raise DataError("no key 'case' in the batch", where="Predictions", fix=f"keys: {', '.join(batch)}")
-        probability = output["pred"].double().softmax(1).cpu().numpy()
-        label = output["label"].cpu().tolist()
+        answer = output["pred"].double()
+        if self.activation == "sigmoid":
+            label, probability = checked_findings(output["label"], answer.sigmoid())
+        else:
+            label, probability = output["label"].cpu().tolist(), answer.softmax(1).cpu().numpy()
         cases = list(batch["case"])
         self._rows += zip(cases, batch.get("group", cases), label, probability, strict=True)
 
@@ -69,5 +78,7 @@ class Predictions:
         )
         with (self.folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
-            writer.writerow(["case", "group", "label", *(f"probability_{i}" for i in range(len(probability[0])))])
-            writer.writerows([c, g, y, *(f"{v:.6f}" for v in p)] for c, g, y, p in self._rows)
+            count = range(len(probability[0]))
+            labels = [f"label_{i}" for i in count] if self.activation == "sigmoid" else ["label"]
+            writer.writerow(["case", "group", *labels, *(f"probability_{i}" for i in count)])
+            writer.writerows([c, g, *np.ravel(y), *(f"{v:.6f}" for v in p)] for c, g, y, p in self._rows)

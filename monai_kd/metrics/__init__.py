@@ -14,6 +14,14 @@ from monai_kd.metrics.bootstrap import (
 from monai_kd.metrics.calibration import ReliabilityBins, expected_calibration_error, reliability_bins
 from monai_kd.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_auc
 from monai_kd.metrics.cost import count_flops, count_parameters, cpu_latency, file_bytes
+from monai_kd.metrics.multilabel import (
+    finding_agreement,
+    finding_auc,
+    finding_calibration_error,
+    finding_draws,
+    finding_f1,
+    mean_average_precision,
+)
 
 __all__ = [
     "Interval",
@@ -30,7 +38,13 @@ __all__ = [
     "cpu_latency",
     "expected_calibration_error",
     "file_bytes",
+    "finding_agreement",
+    "finding_auc",
+    "finding_calibration_error",
+    "finding_draws",
+    "finding_f1",
     "macro_auc",
+    "mean_average_precision",
     "percentile_interval",
     "reliability_bins",
     "resampled_rows",

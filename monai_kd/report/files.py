@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from monai_kd.metrics.classification import checked
+from monai_kd.metrics.multilabel import checked_findings
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
@@ -110,21 +111,25 @@ def read_arrays(path: Path, required: tuple[str, ...]) -> dict[str, np.ndarray]:
 def read_predictions(path: Path) -> dict[str, np.ndarray]:
     """Read and check a `predictions.npz`, its rows sorted by case.
 
+    Its `label` is [N], one class a case, with probabilities that sum to one; or [N, C], 0 or 1 for each finding, with a
+    probability of each.
+
     Raises:
         DataError: keys that are missing or do not fit each other, a case that occurs twice; names the file and the key.
     """
     arrays = read_arrays(path, ("case", "label", "probability", "group"))
     try:
-        label, probability = checked(arrays["label"], arrays["probability"])
+        check = checked_findings if arrays["label"].ndim == 2 else checked
+        label, probability = check(arrays["label"], arrays["probability"])
         teacher = arrays.get("teacher_probability")
         if teacher is not None and teacher.shape != probability.shape:
             raise DataError(
                 f"expected shape {list(probability.shape)}, got {list(teacher.shape)}", where="teacher_probability"
             )
-        teacher = None if teacher is None else checked(label, teacher)[1]
+        teacher = None if teacher is None else check(label, teacher)[1]
         for key in ("case", "group"):
-            if arrays[key].shape != label.shape:
-                raise DataError(f"expected shape {list(label.shape)}, got {list(arrays[key].shape)}", where=key)
+            if arrays[key].shape != label.shape[:1]:
+                raise DataError(f"expected shape {[len(label)]}, got {list(arrays[key].shape)}", where=key)
     except DataError as error:
         raise error.at(str(path)) from error
     table = {"label": label, "probability": probability, "group": arrays["group"].astype(str)}

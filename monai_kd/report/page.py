@@ -30,9 +30,9 @@ def write_report(directory: str | os.PathLike, output: str | os.PathLike | None 
       setting are compared), `command`, `data`, `split`, and the costs `parameters`, `flops`, `latency_ms`,
       `file_bytes`, `train_seconds` (each a number or null); if wanted `classes` (their names; of a segmentation, first
       the background) and `environment` (versions, see :func:`monai_kd.report.environment`);
-    - either `predictions.npz`: `case` [N] names, `label` [N], `probability` [N, C], `group` [N] (patient, slide,
-      block), and if wanted `teacher_probability` [N, C]; without it, the answers of the one teacher tested on the same
-      cases;
+    - either `predictions.npz`: `case` [N] names, `label` [N], or [N, C] of 0 and 1 for findings that may occur
+      together, `probability` [N, C], `group` [N] (patient, slide, block), and if wanted `teacher_probability` [N, C];
+      without it, the answers of the one teacher tested on the same cases;
     - or `scores.npz`, as `monai_kd.handlers.SegmentationScores` writes it: `case` [N] names, `group` [N], `structures`
       [S] names, `dice` [N, S], `hd95` [N, S] and its `unit`, mm if there is none;
     - if wanted `history.csv`: `epoch` and any other columns; those named `val_...` are drawn over all networks;

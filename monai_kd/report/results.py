@@ -110,6 +110,8 @@ def _row(runs: Sequence[Run], resamples: int) -> Row:
 
 def _draws(run: Run, resamples: int) -> np.ndarray:
     """The resampled scores of a run, [resamples, resampled scores]; runs of one test set share their resamples."""
+    if run.task.draws is not None:
+        return run.task.draws(*run.tested, run.group, resamples)
     metrics = [measure.metric for measure in run.task.scores.values() if measure.resampled]
     return bootstrap_draws(lambda *arrays: [m(*arrays) for m in metrics], *run.tested, run.group, resamples)
 

@@ -38,7 +38,7 @@ class Run:
     train_seconds: float | None
     case: np.ndarray  #: names of the test cases, [N]
     group: np.ndarray  #: patient, slide or block of each case, [N]
-    label: np.ndarray | None = None  #: classification: [N]
+    label: np.ndarray | None = None  #: classification: [N]; of findings that may occur together: [N, C]
     probability: np.ndarray | None = None  #: classification: [N, C]
     teacher_probability: np.ndarray | None = None  #: classification: [N, C]
     dice: np.ndarray | None = None  #: segmentation: [N, S]

@@ -16,12 +16,18 @@ from monai_kd.metrics import (
     balanced_accuracy,
     cohen_kappa,
     expected_calibration_error,
+    finding_agreement,
+    finding_auc,
+    finding_calibration_error,
+    finding_draws,
+    finding_f1,
     macro_auc,
+    mean_average_precision,
 )
 from monai_kd.report.files import read_predictions, read_scores
 from monai_kd.utils.errors import DataError
 
-__all__ = ["CLASSIFICATION", "Measure", "Task", "read_task", "segmentation"]
+__all__ = ["CLASSIFICATION", "MULTILABEL", "Measure", "Task", "read_task", "segmentation"]
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
 
@@ -67,6 +73,7 @@ class Task:
     sections: tuple[str, ...]  #: further figures, by their names in `sections.py`
     reading: Mapping[str, str] = field(repr=False)  #: words of the page and what they mean
     likeness: Mapping[str, Metric] = field(default_factory=dict)  #: of a student's answers and its teacher's
+    draws: Callable[..., np.ndarray] | None = None  #: the resampled scores, where there is a faster way than each alone
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -97,6 +104,49 @@ CLASSIFICATION = Task(
         "agreement": "Fraction of cases on which student and teacher name the same class. Cohen’s κ: beyond chance.",
     },
     likeness={"agreement": agreement, "kappa": cohen_kappa},
+)
+
+
+def _finding_kappa(input: np.ndarray, target: np.ndarray) -> float:
+    """Cohen's κ of student and teacher over all pairs of case and finding: there or not there."""
+    student, teacher = (np.eye(2)[(p >= 0.5).ravel().astype(int)] for p in (input, target))
+    return cohen_kappa(student, teacher)
+
+
+MULTILABEL = Task(
+    name="multi-label classification",
+    file="predictions.npz",
+    arrays=("label", "probability"),
+    same=("case", "label", "group"),
+    classes=("run.json", "classes"),
+    scores={
+        "auc": Measure("AUC", finding_auc, below="mean of findings"),
+        "map": Measure("mean AP", mean_average_precision, below="mAP"),
+        "f1": Measure("F1", finding_f1, below="macro, at 1/2"),
+        "ece": Measure("ECE", finding_calibration_error, resampled=False, lower=True),
+    },
+    primary="auc",
+    margin=0.01,  # of the AUC, fixed and declared like those of the other tasks
+    columns=("auc", "map", "f1", "ece"),
+    charts=("auc",),
+    sections=("curves",),
+    reading={
+        "AUC": "Area under the ROC curve of each finding, mean over the findings that some test cases have and some "
+        "have not. A resample takes the mean over those of which it has both.",
+        "mean AP": "Average precision of each finding, its precision at every step of recall, mean over findings. "
+        "Chance is not 1/2 but how frequent a finding is, so it tells more than the AUC about rare findings.",
+        "F1": "Twice the true positives over all that is found and all that is there, at the threshold 1/2, mean over "
+        "findings. It changes with the threshold, which is not tuned here: low beside a high AUC, it says that the "
+        "probabilities are too low or too high.",
+        "ECE": "Expected calibration error: mean distance of the probability of a finding from how often it is there, "
+        "15 bins of equal width, mean over findings. Small for rare findings, whatever the network.",
+        "agreement": "Fraction of the pairs of test case and finding in which student and teacher are on the same side "
+        "of 1/2. Where most findings are absent, it is high by chance. Cohen’s κ: beyond chance.",
+        "smallest gain": "0.01 of AUC, the smallest gain of interest: fixed here for every data set and method, so "
+        "that no result chooses it.",
+    },
+    likeness={"agreement": finding_agreement, "kappa": _finding_kappa},
+    draws=finding_draws,
 )
 
 
@@ -161,6 +211,8 @@ def _measures(
 def read_task(folder: Path) -> tuple[Task, dict[str, np.ndarray]]:
     """Tell the task of a run by the file that its folder holds, and read that file.
 
+    Predictions whose `label` has two dimensions, [N, C], are those of findings that may occur together.
+
     Args:
         folder: of the run.
 
@@ -173,6 +225,7 @@ def read_task(folder: Path) -> tuple[Task, dict[str, np.ndarray]]:
         fix = "a run has one task: remove the file of the other" if found else "evaluate the run, which writes one"
         raise DataError(what, where=str(folder), fix=fix)
     if found == [CLASSIFICATION.file]:
-        return CLASSIFICATION, read_predictions(folder / found[0])
+        arrays = read_predictions(folder / found[0])
+        return (MULTILABEL if arrays["label"].ndim == 2 else CLASSIFICATION), arrays
     arrays = read_scores(folder / found[0])
     return segmentation(arrays["structures"].tolist(), str(arrays.pop("unit"))), arrays

@@ -15,6 +15,7 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from monai_kd.commands.overrides import read_overrides
 from monai_kd.commands.trial import Trial
-from monai_kd.metrics import accuracy, balanced_accuracy, expected_calibration_error, macro_auc
+from monai_kd.report.tasks import CLASSIFICATION, MULTILABEL
 from tests.benchmarks.study_table import table
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -72,9 +73,11 @@ def figures(where: Path) -> dict[str, Any]:
     if (where / "predictions.npz").is_file():
         with np.load(where / "predictions.npz") as archive:
             label, probability, case = (archive[key] for key in ("label", "probability", "case"))
-        metrics = {"accuracy": accuracy, "balanced_accuracy": balanced_accuracy, "auc": macro_auc}
-        metrics["ece"] = expected_calibration_error
-        scores = {name: float(metric(label, probability)) for name, metric in metrics.items()}
+        task = MULTILABEL if label.ndim == 2 else CLASSIFICATION
+        scores = {name: float(measure.metric(label, probability)) for name, measure in task.scores.items()}
+        if label.ndim == 2:
+            share = ((probability >= 0.5) == (label == 1)).mean(1)[np.argsort(case)]
+            return {**kept, "scores": scores, "cases": {"correct_share": share.round(3).tolist()}}
         right = (probability.argmax(1) == label)[np.argsort(case)]
         return {**kept, "scores": scores, "cases": {"correct": "".join(map(str, right.astype(int)))}}
     with np.load(where / "scores.npz") as archive:
@@ -92,9 +95,13 @@ def typed_command(words: Sequence[str]) -> str:
     Args:
         words: after the program's name.
     """
+    named = {"--dataset_dir": "DATA", "--output_dir": "OUT"}
+    folders = {word: named[before] for before, word in pairwise(words) if before in named}
     said = ["python", "-m", "tests.benchmarks.study"]
-    for before, word in zip(["", *words[:-1]], words, strict=True):
-        said.append({"--dataset_dir": "DATA", "--output_dir": "OUT"}.get(before, word))
+    for word in words:
+        for folder, name in folders.items():
+            word = word.replace(folder, name)
+        said.append(word)
     return shlex.join(said)
 
 

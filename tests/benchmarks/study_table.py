@@ -16,7 +16,7 @@ DIGITS = {"hd95": 2}  # millimetres; everything else is a part of one
 
 
 def _by_case(run: dict[str, Any]) -> np.ndarray:
-    """A score for each test case: whether it is right, or the mean Dice of its structures."""
+    """A score for each test case: whether it is right, the share of its findings that are, or its mean Dice."""
     ((_, values),) = run["cases"].items()
     return np.array([float(x) for x in values])
 

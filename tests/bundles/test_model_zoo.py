@@ -26,6 +26,7 @@ from monai_kd.commands.plain import foreign
 from monai_kd.data import write_ihc_patches
 from monai_kd.utils.files import write_torchscript
 from tests.bundles.chest_xray_classification.workflows import write_chest_xrays
+from tests.bundles.fundus_multilabel_classification.workflows import write_fundus
 from tests.bundles.skin_lesion_classification.workflows import prepare_data, write_ham10000
 from tests.volumes import write_pictures, write_volumes
 
@@ -42,6 +43,7 @@ def write_skin_lesions(folder: Path) -> str:
 DATA = {
     "chest_xray_classification": write_chest_xrays,
     "histology_patch_classification": lambda folder: write_ihc_patches(folder, stride=96),
+    "fundus_multilabel_classification": write_fundus,
     "hippocampus_segmentation": lambda folder: write_volumes(folder, (2, 1, 1), (32, 48, 32)),
     "nuclei_segmentation": lambda folder: write_pictures(folder, (2, 1, 1), (192, 192)),
     "skin_lesion_classification": write_skin_lesions,

@@ -100,12 +100,22 @@ def test_a_recipe_that_asks_more_than_the_bundle_has_is_named(bundle):
 
 def test_a_recipe_for_another_kind_is_refused(bundle):
     (bundle / "configs" / "metadata.json").write_text('{"kind": "multilabel_classification"}')
-    with pytest.raises(ConfigError, match=r"'mean_teacher' is for .*'multilabel_classification'") as error:
-        compose("mean_teacher", bundle, None, [])
+    with pytest.raises(ConfigError, match=r"'uamt' is for .*'multilabel_classification'") as error:
+        compose("uamt", bundle, None, [])
     fitting = error.value.fix.removeprefix("recipes that fit: ").split(", ")
     assert "kd" in fitting
-    assert "mean_teacher" not in fitting
+    assert "uamt" not in fitting
     assert merged(bundle, name="kd")["terms"]["kd"]["weight"] == 0.9
+
+
+def test_a_recipe_for_classes_that_exclude_each_other_is_refused_where_labels_may_occur_together(bundle):
+    path = bundle / "configs" / "train.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), "sigmoid": True}))
+    with pytest.raises(ConfigError, match=r"'sigmoid': recipe 'uamt' is for classes that exclude each other") as error:
+        compose("uamt", bundle, None, [])
+    assert {"kd", "mean_teacher"} <= set(error.value.fix.removeprefix("recipes that fit: ").split(", "))
+    assert compose("uamt", bundle, None, ["--sigmoid", "False"]).recipe.id == "uamt"
+    assert compose("mean_teacher", bundle, None, []).recipe.id == "mean_teacher"
 
 
 def test_a_bundle_without_a_kind_takes_any_recipe(bundle):

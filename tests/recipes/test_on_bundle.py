@@ -1,6 +1,6 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
-"""Every recipe, laid over the histology bundle, trains two iterations on its real patches."""
+"""Every recipe for classification, laid over the histology bundle, trains two iterations on its real patches."""
 
 from __future__ import annotations
 
@@ -19,18 +19,13 @@ from monai_kd.recipes import list_recipes, load_recipe
 BUNDLE = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
 TRAIN = str(BUNDLE / "configs" / "train.yaml")
 BEFORE = {"teacher_embedding", "many", "medium", "few"}  # passes whose network an earlier stage of the recipe trains
-SEVERAL = {"multi_teacher", "multi_teacher_fewshot", "xkd_cxr"}  # recipes of more than one teacher
+SEVERAL = {"multi_teacher", "multi_teacher_fewshot"}  # recipes of more than one teacher
 OVERLAYS = {"weno": ["bags.yaml"]}  # files of the bundle that a recipe needs
 VALUES = {
     "marini_ssl": {"annotation::threshold": 0.0},  # the teacher is untrained, and sure of nothing
     "rskd": {"subsets": {"many": [0, 1], "medium": [1, 2], "few": [0, 2]}},  # three classes do not make three subsets
-    # no bundle has findings that may occur together: each class is one
-    "xkd_cxr": {
-        "label_loss": "$lambda z, y: torch.nn.BCEWithLogitsLoss()(z, torch.nn.functional.one_hot(y, 3).float())"
-    },
 }
-KINDS = {"classification", "multilabel_classification"}
-RECIPES = [recipe.id for recipe in list_recipes() if KINDS & set(recipe.info["kinds"])]
+RECIPES = [recipe.id for recipe in list_recipes() if "classification" in recipe.info["kinds"]]
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,11 @@ def test_a_step_of_the_teachers_is_the_method_restated():
         "members": {"keys": ["label", "labeled"], "network": SubsetLabels(SUBSETS)},
     }
     assert passes.keys() == stage["passes"].keys()
-    objective = Objective(ConfigParser({"imports": ["$import torch"], "sigmoid": False, "teaching": stage}).get_parsed_content("teaching::terms"))
+    objective = Objective(
+        ConfigParser({"imports": ["$import torch"], "sigmoid": False, "teaching": stage}).get_parsed_content(
+            "teaching::terms"
+        )
+    )
     data = batch()
     loss = objective(DistillationInferer(passes)(data, teachers["many"], objective.needs()), data)
 

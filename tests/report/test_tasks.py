@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from monai_kd.report.tasks import CLASSIFICATION, read_task, segmentation
+from monai_kd.report.tasks import CLASSIFICATION, MULTILABEL, read_task, segmentation
 from monai_kd.utils.errors import DataError
 
 
@@ -42,7 +42,10 @@ def test_one_structure_needs_no_mean_over_structures():
     assert scores["hd95"].below == "nucleus, mm" and scores["hd95"].lower
 
 
-@pytest.mark.parametrize("task", [CLASSIFICATION, segmentation(["a"]), segmentation(["a", "b"])], ids=lambda t: t.name)
+TASKS = [CLASSIFICATION, MULTILABEL, segmentation(["a"]), segmentation(["a", "b"])]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
 def test_what_a_task_names_is_there(task):
     assert {task.primary, *task.columns, *task.charts} <= set(task.scores)
     assert all(task.scores[key].resampled for key in (task.primary, *task.charts))

@@ -1,0 +1,2 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
