@@ -20,8 +20,7 @@ class DiscrepancyMemoryBank(ClassMemoryBank):
 
     .. math:: \delta_{nj} = \langle t_n, m^t_j \rangle - \langle s_n, m^s_j \rangle
 
-    Of P' candidates of its class the P with the largest discrepancy are a sample's positives, itself always first. (The
-    authors' code has the two in each other's place, and so takes the easiest.)
+    Of P' candidates of its class the P with the largest discrepancy are a sample's positives, itself always first.
 
     Xing et al., "Gradient modulated contrastive distillation of low-rank multi-modal knowledge for disease diagnosis",
     Medical Image Analysis 2023.
@@ -33,6 +32,7 @@ class DiscrepancyMemoryBank(ClassMemoryBank):
         positives: P.
         candidates: P', drawn at random.
         negatives, temperature, momentum: see `MemoryBank`.
+        easiest: take the smallest discrepancy, as the authors' code does, which has the two in each other's place.
 
     Raises:
         ConfigError: there are fewer candidates than positives; see also `ClassMemoryBank`.
@@ -56,11 +56,12 @@ class DiscrepancyMemoryBank(ClassMemoryBank):
         negatives: int = 1024,
         temperature: float = 0.07,
         momentum: float = 0.5,
+        easiest: bool = False,
     ) -> None:
         super().__init__(labels, num_classes, features, candidates, negatives, temperature, momentum)
         if not 1 <= positives <= candidates:
             raise ConfigError(f"{positives} positives of {candidates} candidates", where="DiscrepancyMemoryBank")
-        self.kept = int(positives)
+        self.kept, self.easiest = int(positives), easiest
 
     @torch.no_grad()
     def mine(self, chosen: Tensor, input: Tensor, target: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class DiscrepancyMemoryBank(ClassMemoryBank):
             (x.to(bank.dtype) @ bank.T).gather(1, candidates)
             for x, bank in ((input, self.input_bank), (target, self.target_bank))
         )
-        gap = alike_t - alike_s
+        gap = alike_s - alike_t if self.easiest else alike_t - alike_s
         # a small class comes round again: those that are there already are the last choice, the sample itself the first
         again = torch.arange(self.positives, device=gap.device) >= self.count[candidates[:, :1]]
         gap = gap.masked_fill(again, -torch.inf)

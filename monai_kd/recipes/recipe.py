@@ -26,7 +26,7 @@ _FOLDER = Path(__file__).parent
 
 # What a bundle gives a recipe, for a student and a teacher held in Python. `None` where only the caller can know.
 _BASE: dict[str, Any] = {
-    "imports": ["$import copy", "$import glob", "$import monai_kd"],
+    "imports": ["$import copy", "$import glob", "$import monai_kd", "$import torch"],
     "label_loss": {"_target_": "torch.nn.CrossEntropyLoss"},
     "kd_loss": {"_target_": "monai_kd.losses.KDLoss", "temperature": 4.0},
     "sigmoid": False,

@@ -13,12 +13,14 @@ from monai_kd.utils import ConfigError
 LABELS = [0] * 7 + [1] * 5
 
 
-def build(positives: int = 3, candidates: int = 5) -> DiscrepancyMemoryBank:
-    return DiscrepancyMemoryBank(LABELS, features=4, positives=positives, candidates=candidates, negatives=6)
+def build(positives: int = 3, candidates: int = 5, **given: bool) -> DiscrepancyMemoryBank:
+    sizes = {"positives": positives, "candidates": candidates, "negatives": 6}
+    return DiscrepancyMemoryBank(LABELS, features=4, **sizes, **given)
 
 
-def test_positives_are_the_candidates_that_the_student_misses_most():
-    bank, index = build(), torch.tensor([2, 9])
+@pytest.mark.parametrize("easiest", [False, True])
+def test_positives_are_the_candidates_that_the_student_misses_most(easiest):
+    bank, index = build(easiest=easiest), torch.tensor([2, 9])
     s, t = (normalize(torch.randn(2, 4), dim=1) for _ in range(2))
     torch.manual_seed(5)
     drawn = bank.choose(index)
@@ -28,7 +30,7 @@ def test_positives_are_the_candidates_that_the_student_misses_most():
         gaps = {
             j: float(t[n] @ bank.target_bank[j] - s[n] @ bank.input_bank[j]) for j in drawn[n, :5].tolist() if j != i
         }
-        assert kept[n, :3].tolist() == [i, *sorted(gaps, key=gaps.get, reverse=True)[:2]]
+        assert kept[n, :3].tolist() == [i, *sorted(gaps, key=gaps.get, reverse=not easiest)[:2]]
 
 
 def test_a_small_class_is_not_counted_twice():

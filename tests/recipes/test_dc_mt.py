@@ -21,9 +21,11 @@ def cut(features: Tensor, weight: Tensor) -> Tensor:
     return torch.sigmoid(100 * ((places - places.min()) / (places.max() - places.min()) - 0.4))
 
 
-def test_a_step_is_the_method_restated():
+@pytest.mark.parametrize("released", [False, True])
+def test_a_step_is_the_method_restated(released):
     student = plain.Net(3)
-    method = load_recipe("dc_mt")(student, layers={"student": "map"}, max_epochs=50, labeled_key="labeled")
+    given = {"max_epochs": 50, "labeled_key": "labeled", "as_released": released}
+    method = load_recipe("dc_mt")(student, layers={"student": "map"}, **given)
     teacher = method.inferer.networks["teacher"].teacher.network
     with torch.no_grad():
         teacher.head.weight.mul_(1.3)  # the average is not the student
@@ -38,13 +40,14 @@ def test_a_step_is_the_method_restated():
     map_s = student.map(student.norm(student.conv(batch["image"])))
     map_t = teacher.eval().map(teacher.norm(teacher.conv(batch["image_2"]))).detach()
     z_s, z_t = (net.head(m.mean((2, 3))) for net, m in ((student, map_s), (teacher, map_t)))
-    answer = z_t.argmax(1)
+    answer = label if released else z_t.argmax(1)
+    assert not z_t.argmax(1).equal(label)
     a_s = torch.stack([cut(m, student.head.weight[y]) for m, y in zip(map_s, answer, strict=True)])
     a_t = torch.stack([cut(m, teacher.head.weight[y]) for m, y in zip(map_t, answer, strict=True)]).detach()
     attention = ((a_s - a_t) ** 2).sum() / (a_s.sum() + a_t.sum())
     consistency = (z_s.softmax(1) - z_t.softmax(1).detach()).square().mean()
     hard = plain.cross_entropy(z_s[labeled], label[labeled])
-    ramp, late = math.exp(-5 * (1 - 24 / 40) ** 2), math.exp(-5 * (1 - 4 / 20) ** 2)
+    ramp, late = math.exp(-5 * (1 - 24 / 40) ** 2), math.exp(-5 * (1 - 4 / (40 if released else 20)) ** 2)
     total = hard + 5 * ramp * consistency + late * attention
     assert loss.item() == pytest.approx(total.item(), rel=1e-8)
     assert plain.same(plain.gradients(loss, student), plain.gradients(total, student))
@@ -64,3 +67,14 @@ def test_hidden_labels_do_not_choose_the_map():
         batch = {**views, "label": torch.tensor(label), "labeled": labeled}
         losses.append(plain.loss_of(method, student, batch).item())
     assert losses[0] == losses[1]
+
+
+def test_as_released_the_maps_never_count_in_full():
+    weights = {}
+    for released in (False, True):
+        given = {"max_epochs": 50, "as_released": released}
+        method = load_recipe("dc_mt")(plain.Net(3), layers={"student": "map"}, **given)
+        (schedule,) = [h for h in method.handlers if isinstance(h, Weights)]
+        schedule.set(49)
+        weights[released] = method.objective.term("attention").weight
+    assert weights == {False: 1.0, True: pytest.approx(math.exp(-5 * 0.25))}

@@ -110,6 +110,16 @@ def test_each_stage_has_labels_of_its_own_and_draws_classes_alike(make):
     assert seen["train"] and seen["train"].items() <= true.items()
 
 
+def test_as_in_the_authors_code_common_classes_count_more(make):
+    text = load_recipe("marini_ssl").path.read_text()
+    (released,) = [line.split('"')[1] for line in text.splitlines() if line.startswith("# the authors' code")]
+    parser = make(label_weights=released).parser
+    labels = [item["label"] for item in parser.get_parsed_content("labeled_items")]
+    weight = parser.get_parsed_content("train::loss").term("label").loss.weight
+    assert weight[labels].tolist() == pytest.approx([labels.count(y) / len(labels) for y in labels])
+    assert make().parser.get_parsed_content("train::loss").term("label").loss.weight is None
+
+
 def test_hidden_labels_teach_nothing_and_the_others_do(make):
     items = make().parser.get_parsed_content("train_items")
     changed = {

@@ -74,6 +74,17 @@ def test_a_step_is_the_method_restated():
     assert all(p.grad is None for p in teacher.parameters())
 
 
+def test_as_released_the_softmax_is_taken_twice():
+    student, label = plain.Net(3), torch.tensor([0, 2, 1])
+    method = load_recipe("src_mt")(student, layers={"student": "map"}, example=plain.EXAMPLE, as_released=True)
+    batch = {key: torch.randn(3, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")} | {"label": label}
+    next(h for h in method.handlers if isinstance(h, Weights)).set(0)  # labels alone
+    loss = plain.loss_of(method, student, batch)
+    total = plain.cross_entropy(student(batch["image"]).softmax(1), label)
+    assert loss.item() == pytest.approx(total.item(), rel=1e-9)
+    assert plain.same(plain.gradients(loss, student), plain.gradients(total, student))
+
+
 def test_labels_alone_teach_in_the_first_fifth():
     student = plain.Net(3)
     method = load_recipe("src_mt")(student, layers={"student": "map"}, example=plain.EXAMPLE)

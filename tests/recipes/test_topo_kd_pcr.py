@@ -101,3 +101,18 @@ def test_in_a_bundle_the_curves_are_those_of_the_image_without_noise(tmp_path):
     assert "betti" not in plain_item
     assert item["betti"].equal(BettiCurve(16)(plain_item["image"])) and item["betti"].shape == (32,)
     assert not item["betti"].equal(BettiCurve(16)(item["image"]))
+
+
+def test_a_step_as_released():
+    student, data = plain.Net(3), batch()
+    method = apply(student, as_released=True)
+    loss = plain.loss_of(method, student, data)
+    z, z_a, z_b = answers(method, student, data)
+    apart = torch.zeros((), dtype=torch.float64)  # of rectified logits, with a gradient both ways
+    for a, b in zip(z_a.relu().softmax(1), z_b.relu().softmax(1), strict=True):
+        apart = apart + sum(a[c] * (a[c].log() - b[c].log()) for c in range(3)) / 4
+    total = plain.weighted_cross_entropy(z, LABEL, WEIGHT) + 0.2 * apart
+    assert loss.item() == pytest.approx(total.item(), rel=1e-8)
+    networks = method.inferer.networks
+    learning = [student, networks["teacher"], networks["auxiliary"].layers[0]]
+    assert plain.same(plain.gradients(loss, *learning), plain.gradients(total, *learning))
