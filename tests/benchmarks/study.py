@@ -55,7 +55,8 @@ def run(
     name = name or method
     where = folder / (name if method == "teacher" else f"{name}_{fraction:g}_seed{seed}")
     own = {"teacher": "train_teacher", "alone": "train_alone"}
-    given: dict[str, Any] = {"teacher_checkpoint": str(folder / "teacher" / "model.pt"), "seed": seed}
+    taught_by = where if method == "teacher" else folder / "teacher"  # a second teacher has a name of its own
+    given: dict[str, Any] = {"teacher_checkpoint": str(taught_by / "model.pt"), "seed": seed}
     if method != "teacher":
         given |= {"labeled_fraction": fraction, "checkpoint": str(where / "model.pt")}
     Trial(own.get(method, method), bundle, where, where / "model.pt", {**given, **extra}, over).finish()
