@@ -22,6 +22,7 @@ from monai_kd.metrics.multilabel import (
     finding_f1,
     mean_average_precision,
 )
+from monai_kd.metrics.shots import shot_scores
 
 __all__ = [
     "Interval",
@@ -48,4 +49,5 @@ __all__ = [
     "percentile_interval",
     "reliability_bins",
     "resampled_rows",
+    "shot_scores",
 ]

@@ -52,6 +52,12 @@ def read_settings(path: Path) -> dict[str, Any]:
     if "classes" in values:
         names = values["classes"]
         check("classes", isinstance(names, list) and all(isinstance(name, str) for name in names), "a list of names")
+    if values.get("subsets") is not None:
+        subsets = values["subsets"]
+        good = isinstance(subsets, Mapping) and all(
+            isinstance(classes, list) and all(type(c) is int for c in classes) for classes in subsets.values()
+        )
+        check("subsets", good, "a mapping from names to lists of classes, or null")
     if "environment" in values:
         check("environment", isinstance(values["environment"], Mapping), "a mapping from names to versions")
     return dict(values)

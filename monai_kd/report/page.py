@@ -29,7 +29,8 @@ def write_report(directory: str | os.PathLike, output: str | os.PathLike | None 
     - `run.json`: `role` (teacher, alone or distilled), `title`, `recipe` (or null), `seed`, `setting` (students of one
       setting are compared), `command`, `data`, `split`, and the costs `parameters`, `flops`, `latency_ms`,
       `file_bytes`, `train_seconds` (each a number or null); if wanted `classes` (their names; of a segmentation, first
-      the background) and `environment` (versions, see :func:`monai_kd.report.environment`);
+      the background), `subsets` (of the classes, from common to rare) and `environment` (versions, see
+      :func:`monai_kd.report.environment`);
     - either `predictions.npz`: `case` [N] names, `label` [N], or [N, C] of 0 and 1 for findings that may occur
       together, `probability` [N, C], `group` [N] (patient, slide, block), and if wanted `teacher_probability` [N, C];
       without it, the answers of the one teacher tested on the same cases;

@@ -41,7 +41,7 @@ def write_run(output_dir: str | os.PathLike, content: Mapping[str, Any]) -> Path
     Args:
         output_dir: folder of the file, made if need be.
         content: what a report asks for: role, recipe, seed, title, setting, command, data, split, parameters, flops,
-            latency_ms, file_bytes, train_seconds; perhaps classes and environment.
+            latency_ms, file_bytes, train_seconds; perhaps classes, subsets and environment.
 
     Example::
 

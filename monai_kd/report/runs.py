@@ -44,6 +44,7 @@ class Run:
     dice: np.ndarray | None = None  #: segmentation: [N, S]
     hd95: np.ndarray | None = None  #: segmentation: [N, S]
     classes: Sequence[str] = ()  #: names of the C classes or the S structures
+    subsets: dict[str, list[int]] | None = None  #: classes by how common they are in training
     environment: dict[str, str] = field(default_factory=dict)
     history: dict[str, np.ndarray] = field(default_factory=dict)  #: columns of history.csv
     examples: dict[str, np.ndarray] = field(default_factory=dict)  #: arrays of examples.npz

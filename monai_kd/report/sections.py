@@ -11,6 +11,7 @@ from monai_kd.report import figures
 from monai_kd.report.markup import Node, node
 from monai_kd.report.results import Comparison, Row
 from monai_kd.report.runs import Run
+from monai_kd.report.shots import shots_table
 from monai_kd.report.tables import Group, grouped, results_table
 from monai_kd.report.tasks import Task
 from monai_kd.report.text import quantity, signed
@@ -46,6 +47,14 @@ def body(
             "within its 95 % interval.",
             lambda g: figures.cases(g, rows, comparisons),
             "two",
+        ),
+        "shots": (
+            "Common and rare classes",
+            "Classes by how many training labels they have, each subset by itself: mean recall of its classes, or their "
+            "mean average precision where findings may occur together, ± standard deviation over seeds. Then the mean "
+            "of the subsets.",
+            lambda g: shots_table(g, rows),
+            "one",
         ),
         "curves": (
             "Learning curves",
@@ -91,7 +100,8 @@ def body(
         [
             _section(*drawn[name], groups)
             for name in task.sections
-            if name != "cases" or any(c.by_case for c in comparisons)
+            if (name != "cases" or any(c.by_case for c in comparisons))
+            and (name != "shots" or any(run.subsets for run in runs))
         ],
         node("h2", "How this was made"),
         node("div", _made(runs, versions), class_="card"),

@@ -96,7 +96,7 @@ CLASSIFICATION = Task(
     margin=0.02,
     columns=("accuracy", "balanced_accuracy", "auc", "ece"),
     charts=("balanced_accuracy",),
-    sections=("curves", "calibration", "confusions", "examples"),
+    sections=("shots", "curves", "calibration", "confusions", "examples"),
     reading={
         "accuracy": "Fraction of cases whose most probable class is right. Balanced: mean of the classes' recalls.",
         "AUC": "Area under the ROC curve of each class against the rest, mean over classes. Undefined with one class.",
@@ -129,7 +129,7 @@ MULTILABEL = Task(
     margin=0.01,  # of the AUC, fixed and declared like those of the other tasks
     columns=("auc", "map", "f1", "ece"),
     charts=("auc",),
-    sections=("curves",),
+    sections=("shots", "curves"),
     reading={
         "AUC": "Area under the ROC curve of each finding, mean over the findings that some test cases have and some "
         "have not. A resample takes the mean over those of which it has both.",

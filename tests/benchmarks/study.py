@@ -23,6 +23,7 @@ import numpy as np
 
 from monai_kd.commands.overrides import read_overrides
 from monai_kd.commands.trial import Trial
+from monai_kd.metrics import shot_scores
 from monai_kd.report.tasks import CLASSIFICATION, MULTILABEL
 from tests.benchmarks.study_table import table
 
@@ -74,6 +75,8 @@ def figures(where: Path) -> dict[str, Any]:
     if (where / "predictions.npz").is_file():
         with np.load(where / "predictions.npz") as archive:
             label, probability, case = (archive[key] for key in ("label", "probability", "case"))
+        if told.get("subsets"):
+            kept["shots"] = shot_scores(label, probability, told["subsets"])
         task = MULTILABEL if label.ndim == 2 else CLASSIFICATION
         scores = {name: float(measure.metric(label, probability)) for name, measure in task.scores.items()}
         if label.ndim == 2:
