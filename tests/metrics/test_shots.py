@@ -43,5 +43,5 @@ def test_what_does_not_occur_is_left_out_and_what_cannot_be_is_refused():
     scores = shot_scores([0, 3], [[1, 0, 0, 0, 0], [1, 0, 0, 0, 0]], SUBSETS)
     assert scores["many"] == scores["mean"] == 0.5 and math.isnan(scores["few"]) and math.isnan(scores["medium"])
     for label in ([0], [[1, 0]]):
-        with pytest.raises(DataError, match="7 is not one of 0..1"):
+        with pytest.raises(DataError, match=r"7 is not one of 0\.\.1"):
             shot_scores(label, [[0.5, 0.5]], {"few": [7]})
