@@ -50,9 +50,9 @@ def body(
         ),
         "shots": (
             "Common and rare classes",
-            "Classes by how many training labels they have, each subset by itself: mean recall of its classes, or their "
-            "mean average precision where findings may occur together, ± standard deviation over seeds. Then the mean "
-            "of the subsets.",
+            "Classes by how many training labels they have, each subset by itself: mean recall of its classes, or "
+            "their mean average precision where findings may occur together, ± standard deviation over seeds. Then the "
+            "mean of the subsets.",
             lambda g: shots_table(g, rows),
             "one",
         ),
