@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from monai_kd.engines.whole_epochs import WholeEpochs
-from monai_kd.handlers import SyncGradients
+from monai_kd.handlers import FiniteLoss, SyncGradients, TeacherGuard
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
 from monai_kd.networks import teachers_in
@@ -86,6 +86,7 @@ class DistillationTrainer(SupervisedTrainer):
             default a mapping is moved to the device and a pair becomes `image` and `label`.
         pred: name in the knowledge published as the prediction; the first pass without a network by default.
         label: batch key published as the label.
+        guards: stop when the loss is not finite (`FiniteLoss`) or a frozen teacher changes (`TeacherGuard`).
         kwargs: as of `SupervisedTrainer`.
 
     Raises:
@@ -120,6 +121,7 @@ class DistillationTrainer(SupervisedTrainer):
         prepare_batch: Callable | None = None,
         pred: str | None = None,
         label: str = "label",
+        guards: bool = True,
         **kwargs: Any,
     ) -> None:
         if not isinstance(inferer, DistillationInferer):
@@ -129,10 +131,11 @@ class DistillationTrainer(SupervisedTrainer):
         kwargs.setdefault("decollate", kwargs.get("postprocessing") is not None)
         kwargs.setdefault("optim_set_to_none", True)
         sync = SyncGradients()  # before the user's handlers, which may clip gradients or copy the student
+        first = [*([FiniteLoss(), TeacherGuard()] if guards else []), *([sync] if is_distributed() else [])]
         kwargs.update(
             inferer=inferer,
             prepare_batch=self._prepare(prepare_batch),
-            train_handlers=[_Publish(), WholeEpochs(), *([sync] if is_distributed() else []), *(train_handlers or ())],
+            train_handlers=[_Publish(), WholeEpochs(), *first, *(train_handlers or ())],
         )
         super().__init__(*args, **kwargs)
         if not isinstance(self.loss_function, Objective):

@@ -11,7 +11,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_kd.utils import unwrap, write_state, write_text, write_torchscript
+from monai_kd.utils import check_finite, unwrap, write_state, write_text, write_torchscript
 
 __all__ = ["FinalModelSaver"]
 
@@ -30,6 +30,9 @@ class FinalModelSaver:
             no class of MONAI's, so that it runs where monai_kd is not installed. None writes none.
         cases: names of what the network was trained on, for a file beside `path` that ends in `.cases.json`; see
             :func:`monai_kd.data.check_unseen`. None writes none.
+
+    Raises:
+        NonFiniteError: some weights are nan or infinite; nothing is written.
 
     Example::
 
@@ -57,6 +60,7 @@ class FinalModelSaver:
     def __call__(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
             network = unwrap(self.network)
+            check_finite(network.state_dict(), str(self.path))
             write_state(self.path, network.state_dict())
             if self.torchscript is not None:
                 write_torchscript(self.torchscript, network)

@@ -14,7 +14,7 @@ from monai_kd.report.runs import Run
 from monai_kd.report.shots import shots_table
 from monai_kd.report.tables import Group, grouped, results_table
 from monai_kd.report.tasks import Task
-from monai_kd.report.text import quantity, signed
+from monai_kd.report.text import decimal, quantity, signed
 from monai_kd.report.verdict import HELPS, NO_HELP, UNCLEAR, headline, judge
 
 __all__ = ["body"]
@@ -88,6 +88,7 @@ def body(
         node("h1", headline(comparisons)),
         node("p", _lead(runs, rows), class_="lead"),
         _caution(rows),
+        _weak_teachers(groups),
         node("div", [_card(c, rows) for c in comparisons], class_="grid two top-cards") if comparisons else None,
         node("h2", "Results"),
         node(
@@ -154,6 +155,21 @@ def _caution(rows: Sequence[Row]) -> Node | None:
         f"Only {fewest} groups of test cases: the intervals are too narrow. Take them as a lower bound of the doubt.",
         class_="note",
     )
+
+
+def _weak_teachers(groups: Sequence[Group]) -> Node | None:
+    """Say where a teacher is no better than the student alone, which then has little to learn from it."""
+    told = []
+    for group in groups:
+        alone = next((row for row in group.rows if row.role == "alone"), None)
+        for teacher in (row for row in group.rows if row.role == "teacher" and alone is not None):
+            measure = teacher.task.scores[teacher.task.primary]
+            own, student = (row.scores[row.task.primary].mean for row in (teacher, alone))
+            if not own > student:
+                figures_of = f"{decimal(own, measure.digits)} and {decimal(student, measure.digits)} in {measure.name}"
+                told.append(f"{teacher.title}{f', {group.setting}' if group.setting else ''}: {figures_of}.")
+    text = "A teacher is no better than the student alone, so there may be little to learn from it. "
+    return node("p", text + " ".join(dict.fromkeys(told)), class_="note") if told else None
 
 
 def _card(comparison: Comparison, rows: Sequence[Row]) -> Node:

@@ -10,13 +10,17 @@ from .errors import (
     ConfigError,
     DataError,
     DistillationError,
+    NonFiniteError,
     ShapeMismatchError,
     TapError,
+    TeacherChangedError,
     UnknownLayerError,
     UnknownNameError,
     suggest,
 )
 from .files import read_json, read_state, write_state, write_text, write_torchscript
+from .finite import check_finite
+from .hashing import state_hash
 from .modules import find_layer, is_compiled, unique, unwrap
 from .schedules import Schedule, constant, cosine, linear, ramp_up, step
 from .tensors import connected_zero, plain, to_device, to_float

@@ -8,12 +8,15 @@ from collections.abc import Iterable
 
 __all__ = [
     "CheckpointError",
+    "CheckpointWriteError",
     "ClassMismatchError",
     "ConfigError",
     "DataError",
     "DistillationError",
+    "NonFiniteError",
     "ShapeMismatchError",
     "TapError",
+    "TeacherChangedError",
     "UnknownLayerError",
     "UnknownNameError",
     "suggest",
@@ -84,6 +87,18 @@ class ConfigError(DistillationError):
 
 class CheckpointError(DistillationError):
     """A file of weights that is missing, partial, or of another network."""
+
+
+class CheckpointWriteError(CheckpointError):
+    """A file that cannot be written: the disk is full or read-only; the file that was there is as it was."""
+
+
+class NonFiniteError(DistillationError):
+    """A loss or weights that are nan or infinite."""
+
+
+class TeacherChangedError(DistillationError):
+    """A frozen teacher is not what it was when the run started."""
 
 
 class DataError(DistillationError):
