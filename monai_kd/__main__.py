@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line, `monai-kd` or `python -m monai_kd`: a thin layer over `monai.bundle`.
 
-Exit status: 0, done; 1, an error of monai_kd, told in one line; 2, wrong usage.
+Exit status: 0, done; 1, an error of monai_kd, told in one line, or a check that found one; 2, wrong usage.
 """
 
 from __future__ import annotations
@@ -80,11 +80,19 @@ def _parser() -> argparse.ArgumentParser:
     for column, text in (("image", "image"), ("label", "label"), ("group", "patient"), ("split", "section or fold")):
         datalist.add_argument(f"--{column}-column", metavar="NAME", help=f"of a CSV: the column of the {text}")
 
+    check = add("check-data", "read a whole data set to its last byte and say what is wrong with it")
+    check.add_argument("dataset", metavar="DATASET", help="a dataset.json, or its folder")
+    check.add_argument("--num_classes", metavar="N", type=int, help="by default as many as the file has `labels`")
+    check.add_argument("--multilabel", action="store_true", help="labels are lists of zeros and ones")
+    check.add_argument("--json", dest="json_file", metavar="FILE", help="where to write all that was found")
+    check.add_argument("--workers", metavar="N", type=int, default=1, help="threads that read (1)")
+
     add("report", "write report.html about all runs below a folder").add_argument("directory", metavar="DIR")
     return parser
 
 
-def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
+def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
+    status = 0
     given = {key: value for key, value in vars(args).items() if key not in ("command", "debug")}
     if args.command in ("list", "show", "path"):
         from monai_kd.commands import shelf
@@ -94,6 +102,11 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
         from monai_kd.report import write_report
 
         print(write_report(args.directory))
+    elif args.command == "check-data":
+        from monai_kd.commands.check_data import check_data
+
+        text, status = check_data(**given)
+        print(text)
     elif args.command == "datalist":
         from monai_kd.commands.datalist import write_datalist
 
@@ -118,6 +131,7 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> None:
             from monai_kd.commands.pack import pack
 
             print(pack(composed, args.out))
+    return status
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -131,14 +145,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tokens and args.command not in ("run", "pack", "compare"):
         parser.error(f"unrecognized arguments: {' '.join(tokens)}")
     try:
-        _dispatch(args, tokens)
+        return _dispatch(args, tokens)
     except Exception as error:
         message = _ours(error)
         if message is None or getattr(args, "debug", False):
             raise
         print(f"error: {message}", file=sys.stderr)
         return 1
-    return 0
 
 
 def _ours(error: BaseException | None) -> str | None:

@@ -14,7 +14,9 @@ from ignite.metrics import Metric
 from torch import Tensor, nn
 
 from monai_kd.handlers.random_state import random_state, set_random_state
-from monai_kd.utils import CheckpointError, read_state, unwrap, write_state
+from monai_kd.handlers.run_lock import RunLock
+from monai_kd.utils import CheckpointError, check_finite, read_state, unwrap, write_state
+from monai_kd.utils.atomic import probe_folder
 
 __all__ = ["Checkpoint"]
 
@@ -26,17 +28,24 @@ class Checkpoint:
     (networks of passes that learn or remember), `objective` (term weights), `handlers` (every handler with a state:
     `EMA` with its teacher, `Snapshot`, learning-rate schedulers) and `random` (states of torch's, numpy's and Python's
     generators and of the data set's random transforms), only tensors and plain numbers, so it loads with
-    `weights_only=True`. It is written beside and then renamed. The published student is another file:
-    `FinalModelSaver` writes `models/model.pt`.
+    `weights_only=True`. It is written beside and then renamed, and the one before is kept as `checkpoint.previous.pt`:
+    whenever the run is killed, one of them is whole. The published student is another file: `FinalModelSaver` writes
+    `models/model.pt`. Before the first epoch a small file is written to the folder and removed, and the folder is
+    locked (:class:`RunLock`).
 
     Args:
         save_dir: folder, made if need be.
         filename: name of the file.
         save_interval: epochs between writings; the run's last epoch is always written.
-        resume: go on from the file if it is there, when the run starts.
+        resume: go on from the file if it is there, when the run starts; from the one before if it cannot be read.
+        keep_previous: keep the file before.
+        lock: keep a second process out of the folder while the run lasts.
 
     Raises:
         CheckpointError: the file to resume from does not fit this trainer; names the part.
+        CheckpointWriteError: the disk is full, read-only, or refuses for another reason; what was there is as it was.
+        ConfigError: another process runs in the folder; names it.
+        NonFiniteError: some weights are nan or infinite; nothing is written.
 
     Example::
 
@@ -47,22 +56,38 @@ class Checkpoint:
     """
 
     def __init__(
-        self, save_dir: str | os.PathLike, filename: str = "checkpoint.pt", save_interval: int = 1, resume: bool = False
+        self,
+        save_dir: str | os.PathLike,
+        filename: str = "checkpoint.pt",
+        save_interval: int = 1,
+        resume: bool = False,
+        keep_previous: bool = True,
+        lock: bool = True,
     ) -> None:
         self.path = Path(save_dir) / filename
-        self.save_interval, self.resume = save_interval, resume
+        self.previous = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
+        self.save_interval, self.resume, self.keep_previous = save_interval, resume, keep_previous
+        self.lock = RunLock(save_dir) if lock else None
+        self.newest: Path | None = None  # what this run has read or written last
 
     def attach(self, engine: Any) -> None:
         """Take part in `engine`'s run: load when it starts, save after the other handlers of an epoch's end."""
         engine.add_event_handler(Events.STARTED, self._start)
 
     def _start(self, engine: Any) -> None:
+        if engine.state.rank == 0:
+            probe_folder(self.path.parent)
+            if self.lock is not None:
+                self.lock.acquire()
         # here, not in attach: the handler runs last at the epoch's end, so that no later one draws random numbers
-        if not engine.has_event_handler(self._save, Events.EPOCH_COMPLETED):
+        first = not engine.has_event_handler(self._save, Events.EPOCH_COMPLETED)
+        if first:
             engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.save_interval), self._save)
             engine.add_event_handler(Events.COMPLETED, self._last)
-            if self.resume and self.path.is_file():
-                self.load(engine)
+        if self.lock is not None and engine.state.rank == 0:
+            self.lock.release_after(engine)
+        if first and self.resume and (self.path.is_file() or self.previous.is_file()):
+            self.load(engine)
 
     def _save(self, engine: Any) -> None:
         if engine.state.rank == 0:
@@ -75,36 +100,60 @@ class Checkpoint:
     def save(self, engine: Any) -> None:
         """Write the state of `engine` now."""
         state = {name: part.state_dict() for name, part in self._parts(engine).items()}
-        write_state(self.path, {**_nested(state), "random": random_state(engine.data_loader)})
+        for name in state:
+            if name == "network" or name.startswith("passes."):
+                check_finite(state[name], f"{self.path}, {name}")
+        previous = self.previous if self.keep_previous and self.newest == self.path else None
+        write_state(self.path, {**_nested(state), "random": random_state(engine.data_loader)}, previous)
+        if self.newest is None or not self.keep_previous:
+            self.previous.unlink(missing_ok=True)  # of another run
+        self.newest = self.path
 
     def load(self, engine: Any) -> None:
-        """Put the state of the file into `engine`."""
-        state = read_state(self.path)
+        """Put the state of the file into `engine`; of the one before, with a warning, if the file cannot be read."""
+        path, state, why = self._read()
         parts, epochs = self._parts(engine), engine.state.max_epochs
         saved = {k: v for k, v in _flat(state).items() if not k.startswith("random")}
         if saved.keys() != parts.keys():
             names = sorted(saved.keys() ^ parts.keys())
             raise CheckpointError(
                 f"the run has other parts than the one that was saved: {', '.join(names)}",
-                where=str(self.path),
+                where=str(path),
                 fix="resume with the configuration that wrote the file",
             )
         for name, part in parts.items():
             try:
                 part.load_state_dict(saved[name])
             except (RuntimeError, ValueError, KeyError) as error:
-                raise CheckpointError(f"cannot load: {error}", where=f"{self.path}, {name}") from error
+                raise CheckpointError(f"cannot load: {error}", where=f"{path}, {name}") from error
         if epochs < engine.state.epoch:
             raise CheckpointError(
                 f"{engine.state.epoch} epochs are done and max_epochs is {epochs}",
-                where=str(self.path),
+                where=str(path),
                 fix="raise max_epochs, or start anew with resume=False",
             )
         engine.state.max_epochs = epochs  # what the run asks for, not what the saved one did
         try:
             set_random_state(state["random"], engine.data_loader)
         except CheckpointError as error:
-            raise error.at(str(self.path)) from None
+            raise error.at(str(path)) from None
+        self.newest = path
+        if why is None:
+            engine.logger.info(f"resumes from {path}, epoch {engine.state.epoch}")
+        else:
+            engine.logger.warning(f"{why}. Resumes from the one before, {path}, epoch {engine.state.epoch}")
+
+    def _read(self) -> tuple[Path, dict[str, Any], CheckpointError | None]:
+        """What can be read of the file and the one before, and why not the file."""
+        try:
+            return self.path, read_state(self.path), None
+        except CheckpointError as error:
+            if not self.previous.is_file():
+                raise
+            try:
+                return self.previous, read_state(self.previous), error
+            except CheckpointError:
+                raise error.at(str(self.previous)) from error
 
     def _parts(self, engine: Any) -> dict[str, Any]:
         """Everything with a state, by the path it has in the file."""

@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from monai_kd.utils import check_finite, unwrap, write_state, write_text, write_torchscript
+from monai_kd.utils.atomic import probe_folder
 
 __all__ = ["FinalModelSaver"]
 
@@ -32,6 +33,7 @@ class FinalModelSaver:
             :func:`monai_kd.data.check_unseen`. None writes none.
 
     Raises:
+        CheckpointWriteError: the folder cannot be written to: told before the run.
         NonFiniteError: some weights are nan or infinite; nothing is written.
 
     Example::
@@ -54,8 +56,13 @@ class FinalModelSaver:
         self.torchscript = None if torchscript is None else Path(torchscript)
 
     def attach(self, engine: Engine) -> None:
-        """Write after `engine`'s run."""
+        """Write after `engine`'s run; see before it that the folder can be written to."""
+        engine.add_event_handler(Events.STARTED, self._probe)
         engine.add_event_handler(Events.COMPLETED, self)
+
+    def _probe(self, engine: Engine) -> None:
+        if getattr(engine.state, "rank", 0) == 0:
+            probe_folder(self.path.parent)
 
     def __call__(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:

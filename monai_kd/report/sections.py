@@ -161,8 +161,8 @@ def _weak_teachers(groups: Sequence[Group]) -> Node | None:
     """Say where a teacher is no better than the student alone, which then has little to learn from it."""
     told = []
     for group in groups:
-        alone = next((row for row in group.rows if row.role == "alone"), None)
-        for teacher in (row for row in group.rows if row.role == "teacher" and alone is not None):
+        pairs = [(t, a) for t in group.rows for a in group.rows if (t.role, a.role) == ("teacher", "alone")]
+        for teacher, alone in pairs:
             measure = teacher.task.scores[teacher.task.primary]
             own, student = (row.scores[row.task.primary].mean for row in (teacher, alone))
             if not own > student:

@@ -9,12 +9,12 @@ import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from monai_kd.utils.atomic import replacing
 from monai_kd.utils.errors import CheckpointError, DataError
 
 __all__ = ["read_json", "read_state", "write_state", "write_text", "write_torchscript"]
@@ -43,7 +43,7 @@ def read_state(path: str | os.PathLike) -> dict[str, Any]:
         raise CheckpointError("no such file", where=where)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, EOFError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a damaged file breaks torch's reader anywhere, with a KeyError as well
         raise CheckpointError(
             "cannot be read as a file of weights",
             where=where,
@@ -55,21 +55,28 @@ def read_state(path: str | os.PathLike) -> dict[str, Any]:
     return state
 
 
-def write_state(path: str | os.PathLike, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values beside the file and rename it: it is whole, or as it was.
+def write_state(path: str | os.PathLike, state: Mapping[str, Any], previous: str | os.PathLike | None = None) -> None:
+    """Write tensors and plain values beside the file and rename it: it is whole, or as it was, even if it is killed.
 
     Args:
         path: the file; its folder is made if need be.
         state: its content, as from `state_dict()`.
+        previous: where the file that was there goes; None keeps none.
+
+    Raises:
+        CheckpointWriteError: the disk is full, read-only, or refuses for another reason; the file is as it was.
+
+    Example::
+
+        >>> import tempfile, torch
+        >>> from monai_kd.utils import read_state, write_state
+        >>> path = tempfile.mkdtemp() + "/model.pt"
+        >>> write_state(path, {"weight": torch.ones(1)})
+        >>> read_state(path)
+        {'weight': tensor([1.])}
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        torch.save(state, temporary)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, _size(state), previous) as beside:
+        torch.save(state, beside)
 
 
 def write_torchscript(path: str | os.PathLike, network: nn.Module) -> None:
@@ -78,18 +85,24 @@ def write_torchscript(path: str | os.PathLike, network: nn.Module) -> None:
     Args:
         path: the file; its folder is made if need be.
         network: what is written; it stays as it is.
+
+    Raises:
+        CheckpointWriteError: as `write_state`.
+
+    Example::
+
+        >>> import tempfile, torch
+        >>> from monai_kd.utils import write_torchscript
+        >>> path = tempfile.mkdtemp() + "/model.ts"
+        >>> write_torchscript(path, torch.nn.Identity())
+        >>> torch.jit.load(path)(torch.ones(1))
+        tensor([1.])
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is what MONAI's bundles export
         script = torch.jit.script(copy.deepcopy(network).cpu().eval())
-    try:
-        torch.jit.save(script, str(temporary))
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path, _size(network.state_dict())) as beside, beside.open("wb") as file:
+        torch.jit.save(script, file)
 
 
 def write_text(path: str | os.PathLike, text: str) -> None:
@@ -98,12 +111,30 @@ def write_text(path: str | os.PathLike, text: str) -> None:
     Args:
         path: the file.
         text: its content.
+
+    Raises:
+        CheckpointWriteError: as `write_state`.
+
+    Example::
+
+        >>> import tempfile
+        >>> from monai_kd.utils import write_text
+        >>> path = tempfile.mkdtemp() + "/notes.txt"
+        >>> write_text(path, "whole")
+        >>> open(path).read()
+        'whole'
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with replacing(path, len(text)) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def _size(value: Any) -> int:
+    """Bytes of the tensors in `value`."""
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if isinstance(value, Mapping):
+        return sum(map(_size, value.values()))
+    return sum(map(_size, value)) if isinstance(value, (list, tuple)) else 0
 
 
 def read_json(path: Path) -> Mapping[str, Any]:

@@ -46,9 +46,61 @@ def test_is_written_every_so_many_epochs(tmp_path, monkeypatch, every, written):
     assert epochs == written
 
 
-def test_nothing_is_left_beside_the_file(tmp_path):
+def test_nothing_but_the_file_before_is_left_beside_the_file(tmp_path):
     simple(tmp_path / "new" / "folder", epochs=3, filename="state.pt").run()
-    assert [path.name for path in (tmp_path / "new" / "folder").iterdir()] == ["state.pt"]
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == ["state.previous.pt", "state.pt"]
+
+
+def test_the_file_before_is_not_kept_if_it_is_not_wanted(tmp_path):
+    make_trainer(
+        Classifier(),
+        {},
+        {"label": LABEL},
+        batches(1),
+        3,
+        train_handlers=[Checkpoint(tmp_path, keep_previous=False)],
+    ).run()
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def epoch_of(path: Path) -> int:
+    return torch.load(path, weights_only=True)["trainer"]["iteration"] // 2
+
+
+@pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"half"), Path.unlink])
+def test_where_the_file_cannot_be_read_the_one_before_is_taken_with_a_warning(tmp_path, caplog, damage):
+    simple(tmp_path, epochs=3).run()
+    file, previous = tmp_path / "checkpoint.pt", tmp_path / "checkpoint.previous.pt"
+    assert (epoch_of(previous), epoch_of(file)) == (2, 3)
+    damage(file)
+    trainer = simple(tmp_path, epochs=3, resume=True)
+    trainer.run()
+    (told,) = [r.getMessage() for r in caplog.records if "Resumes from the one before" in r.getMessage()]
+    assert str(file) in told and f"{previous}, epoch 2" in told
+    assert (epoch_of(previous), epoch_of(file)) == (2, 3)  # what is damaged never takes the place of what is not
+
+
+def test_where_neither_can_be_read_both_are_named(tmp_path):
+    simple(tmp_path, epochs=2).run()
+    for name in ("checkpoint.pt", "checkpoint.previous.pt"):
+        (tmp_path / name).write_bytes(b"half")
+    with pytest.raises(CheckpointError, match=r"checkpoint.previous.pt, .*checkpoint.pt: cannot be read"):
+        simple(tmp_path, epochs=3, resume=True).run()
+
+
+def test_what_another_run_left_is_never_gone_on_from(tmp_path):
+    simple(tmp_path, epochs=3).run()
+    simple(tmp_path).run()  # anew
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"] and epoch_of(tmp_path / "checkpoint.pt") == 1
+
+
+def test_where_there_are_no_hard_links_the_file_before_is_kept_too(tmp_path, monkeypatch):
+    def refuse(*args):
+        raise PermissionError(1, "no hard links")
+
+    monkeypatch.setattr("os.link", refuse)
+    simple(tmp_path, epochs=3).run()
+    assert [epoch_of(tmp_path / name) for name in ("checkpoint.previous.pt", "checkpoint.pt")] == [2, 3]
 
 
 def test_a_writing_that_fails_leaves_the_last_file_whole(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ def test_a_missing_file_is_named(tmp_path):
             read_state(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no weights", b"PK\x03\x04", b"\x80\x02}q\x00."])
+@pytest.mark.parametrize("content", [b"", b"half", b"no weights", b"PK\x03\x04", b"\x80\x02}q\x00."])
 def test_what_cannot_be_read_is_named_with_what_to_do(tmp_path, content):
     (tmp_path / "state.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"state.pt: cannot be read.*write it again"):
