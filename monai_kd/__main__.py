@@ -18,6 +18,8 @@ Anything else is an override, as MONAI has them: --key value, --key::sub value o
 Python literal. `run` also takes what `python -m monai.bundle run` does: --run_id, --tracking, --args_file and the rest.
 """
 
+_TRUST = "run the bundle even if `check-bundle` finds code in it that is not MONAI's"
+
 
 def _parser() -> argparse.ArgumentParser:
     anywhere = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -55,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--teacher", metavar="DIR", help="the bundle whose network teaches, instead of what train_teacher wrote"
         )
+        command.add_argument("--trust", action="store_true", help=_TRUST)
         if name == "pack":
             command.add_argument("out", metavar="OUT", help="the folder to write, new or empty")
 
@@ -66,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--output_dir", metavar="OUT", help="of the runs and the page (output/compare in the bundle)")
     compare.add_argument("--config_file", metavar="FILE", help="more files to lay over each run; a list or one")
     compare.add_argument("--teacher", metavar="DIR", help="the bundle whose network teaches")
+    compare.add_argument("--trust", action="store_true", help=_TRUST)
 
     datalist = add("datalist", "write the dataset.json of a folder or a CSV, divided by patient")
     datalist.add_argument("source", metavar="SOURCE", help="images/<class>/*, images/* and labels/*, or a CSV")
@@ -87,12 +91,20 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--json", dest="json_file", metavar="FILE", help="where to write all that was found")
     check.add_argument("--workers", metavar="N", type=int, default=1, help="threads that read (1)")
 
+    bundle = add("check-bundle", "say what of a bundle could run code that is not MONAI's; nothing of it is run")
+    bundle.add_argument("folder", metavar="DIR", help="the bundle's folder")
+
     add("report", "write report.html about all runs below a folder").add_argument("directory", metavar="DIR")
     return parser
 
 
 def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
     status = 0
+    if args.command in ("run", "pack", "compare") and not args.trust:
+        from monai_kd.commands.check_bundle import refuse_foreign
+
+        for folder in filter(None, (args.bundle, args.teacher)):
+            refuse_foreign(folder)
     given = {key: value for key, value in vars(args).items() if key not in ("command", "debug")}
     if args.command in ("list", "show", "path"):
         from monai_kd.commands import shelf
@@ -106,6 +118,11 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
         from monai_kd.commands.check_data import check_data
 
         text, status = check_data(**given)
+        print(text)
+    elif args.command == "check-bundle":
+        from monai_kd.commands.check_bundle import check_bundle
+
+        text, status = check_bundle(args.folder)
         print(text)
     elif args.command == "datalist":
         from monai_kd.commands.datalist import write_datalist

@@ -36,6 +36,7 @@ def compare(
     config_file: str | None = None,
     teacher: str | None = None,
     tokens: Sequence[str] = (),
+    trust: bool = False,
 ) -> Path:
     """Train and test a bundle's student alone and by each recipe, with each seed, and write a page about it.
 
@@ -51,6 +52,7 @@ def compare(
         config_file: more files to lay over each run, as `monai-kd run` takes them.
         teacher: folder of another bundle, which teaches.
         tokens: overrides as they were typed, of every run.
+        trust: run a bundle in which there is code that is not MONAI's.
 
     Returns:
         The path of the page.
@@ -62,7 +64,7 @@ def compare(
     if jobs < 1:
         raise ConfigError(f"must be 1 or more, got {jobs}", where="--jobs")
     folder = Path(bundle) / "output" / "compare" if output_dir is None else Path(output_dir)
-    teaching, trials = plan(Path(bundle), recipes, seeds, folder, config_file, teacher, tokens)
+    teaching, trials = plan(Path(bundle), recipes, seeds, folder, config_file, teacher, tokens, trust)
     for trial in (*teaching, *trials):
         trial.check()
     failed = [*_finish(teaching, 1), *_finish(trials, jobs)]
@@ -85,11 +87,12 @@ def plan(
     config_file: str | None = None,
     teacher: str | None = None,
     tokens: Sequence[str] = (),
+    trust: bool = False,
 ) -> tuple[list[Trial], list[Trial]]:
     """Say what has to be run: the bundle's own teacher, if it teaches; and all that can be run after it, seed by seed.
 
     Args:
-        bundle, recipes, seeds, config_file, teacher, tokens: see `compare`.
+        bundle, recipes, seeds, config_file, teacher, tokens, trust: see `compare`.
         folder: of all runs.
 
     Raises:
@@ -108,7 +111,7 @@ def plan(
     below = teacher_overrides(teacher) if teacher else {}
 
     def trial(recipe: str, name: str, over: Mapping[str, Any], weights: Path) -> Trial:
-        return Trial(recipe, bundle, (folder / name).absolute(), weights.absolute(), over, files, teacher)
+        return Trial(recipe, bundle, (folder / name).absolute(), weights.absolute(), over, files, teacher, trust)
 
     def student(recipe: str, name: str, seed: int) -> Trial:
         weights = (folder / name / "model.pt").absolute()

@@ -37,6 +37,7 @@ class Trial:
         overrides: keys and values laid over the bundle, besides the folder and where to resume.
         config_file: more files to lay over.
         teacher: folder of another bundle, which teaches.
+        trust: run a bundle in which there is code that is not MONAI's.
     """
 
     recipe: str
@@ -46,6 +47,7 @@ class Trial:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     config_file: Sequence[str] = ()
     teacher: str | None = None
+    trust: bool = False
 
     @property
     def tokens(self) -> list[str]:
@@ -61,6 +63,7 @@ class Trial:
         """
         words = ["run", self.recipe, "--bundle", str(self.bundle)]
         words += ["--teacher", self.teacher] if self.teacher else []
+        words += ["--trust"] if self.trust else []
         files = [*self.config_file, *over]
         return [*words, *(["--config_file", ",".join(files)] if files else []), *self.tokens]
 
