@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from .betti_curve import BettiCurve, BettiCurveD, BettiCurved, BettiCurveDict
 from .dense_label import DenseLabeld
+from .dicom_series import read_series
+from .load_dicom_seriesd import LoadDicomSeriesD, LoadDicomSeriesd, LoadDicomSeriesDict
 from .load_tile import LoadTileD, LoadTiled, LoadTileDict
 from .pyramid import Pyramid, PyramidD, Pyramidd, PyramidDict
 from .rotation_stack import RotationStack, RotationStackD, RotationStackd, RotationStackDict
