@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_several_classes
-from monai_kd.losses.chunked import exact
+from monai_kd.losses.chunked import exact, sum_in_chunks
 from monai_kd.losses.functional import full_precision
+from monai_kd.losses.rows import log_softmax
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["CurriculumKDLoss"]
@@ -19,8 +22,8 @@ class CurriculumKDLoss(nn.Module):
     .. math:: L = \\frac{T^2}{M} \\sum_{i=1}^{M} \\mathrm{KL}\\bigl(\\mathrm{softmax}(z_{t,i} / T) \\,\\|\\,
         \\mathrm{softmax}(z_{s,i} / T)\\bigr)
 
-    over the M rows: samples, pixels or voxels, with T from a `LearnedTemperature` pass. In float64. Time and memory
-    O(M C).
+    over the M rows: samples, pixels or voxels, with T from a `LearnedTemperature` pass. In float64. Time O(M C); of
+    memory the gradient alone.
 
     Li et al., Curriculum temperature for knowledge distillation, AAAI 2023 (arXiv 2211.16231).
 
@@ -54,7 +57,13 @@ class CurriculumKDLoss(nn.Module):
         check_several_classes(input, where="CurriculumKDLoss", fix="use BinaryKDLoss")
         if temperature.numel() != 1:
             raise ShapeMismatchError(f"temperature is {tuple(temperature.shape)}, no scalar", where="CurriculumKDLoss")
-        t = exact(temperature.reshape(()))
-        log_s, log_t = ((exact(x) / t).log_softmax(1) for x in (input, target.detach()))
-        rows = (log_t.exp() * (log_t - log_s)).sum(1)
-        return (t.square() * rows.sum() / max(rows.numel(), 1)).to(input.dtype)
+        n, c, *space = input.shape
+        t = exact(temperature.reshape(1, 1, 1))
+        rows = [x.reshape(n, c, math.prod(space)) for x in (input, target)]
+        total = sum_in_chunks(_rows, rows[:1], rows[1:], places=True, shared=[t.expand(n, 1, 1)])
+        return total / max(n * math.prod(space), 1)
+
+
+def _rows(s: Tensor, t: Tensor, temperature: Tensor) -> Tensor:
+    log_s, log_t = (log_softmax(x / temperature) for x in (s, t))
+    return (log_t.exp() * (log_t - log_s)).sum(1) * temperature.square().squeeze(2)

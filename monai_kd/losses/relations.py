@@ -20,7 +20,7 @@ __all__ = [
     "unit",
 ]
 
-_CHUNK = 2**17
+_CHUNK = 2**18
 _SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
 
@@ -99,9 +99,14 @@ def distances(gram: Tensor) -> Tensor:
     Args:
         gram: [N, N].
     """
-    square = gram.diagonal().unsqueeze(1) + gram.diagonal() - 2 * gram
-    same = square <= 1e-12 * gram.diagonal().mean()  # up to rounding
+    square, same = _squares(gram)
     return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
+
+
+def _squares(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Squares of the distances, and which are 0 up to rounding."""
+    square = gram.diagonal().unsqueeze(1) + gram.diagonal() - 2 * gram
+    return square, square <= 1e-12 * gram.diagonal().mean()
 
 
 def inner_squares(a: Tensor, b: Tensor) -> Tensor:
@@ -136,8 +141,8 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
 
 
 def _inverse_distance(g: Tensor) -> Tensor:
-    d = distances(g)
-    return d.masked_fill(d == 0, torch.inf).reciprocal()
+    square, same = _squares(g)
+    return square.masked_fill(same, torch.inf).rsqrt()
 
 
 def _angles(g: Tensor) -> Tensor:
@@ -161,24 +166,24 @@ class _AngleTotal(torch.autograd.Function):
         s, t, w_s, w_t = (x.to(dtype) for x in (input, target, r_s, r_t))
         h_s, h_t = (g - g.diagonal().unsqueeze(1) / 2 for g in (s, t))  # of j and i: half of the corner each
         total, gradient = input.new_zeros(()), torch.zeros_like(input)
+        turned, rows = input.new_empty((2, n, n))  # short sums, whose sums are of float64
         step = max(1, _CHUNK // max(n * n, 1))
         for k in range(0, n, step):
             j = slice(k, k + step)
             lengths = w_s[j].unsqueeze(1) * w_s[j].unsqueeze(2)
             a = (s - h_s[j].unsqueeze(1)).sub_(h_s[j].unsqueeze(2)).mul_(lengths)
-            b = (t - h_t[j].unsqueeze(1)).sub_(h_t[j].unsqueeze(2)).mul_(w_t[j].unsqueeze(1)).mul_(w_t[j].unsqueeze(2))
-            difference = torch.sub(a, b, out=b)
+            b = (t - h_t[j].unsqueeze(1)).sub_(h_t[j].unsqueeze(2)).mul_(w_t[j].unsqueeze(2))
+            difference = torch.addcmul(a, b, w_t[j].unsqueeze(1), value=-1, out=b)
             slope = difference.clamp(-1, 1)
-            turned = a.mul_(slope).sum(2).double()  # by the lengths; these sums are short, their sums in float64
+            turned[j] = a.mul_(slope).sum(2)
             difference.sub_(slope, alpha=0.5).mul_(slope)  # H(x) = x^2 / 2, or |x| - 1 / 2
             total += difference.sum((1, 2)).sum(dtype=torch.float64)
             slope.mul_(lengths)
-            rows = slope.sum(2).double()
+            rows[j] = slope.sum(2)
             gradient += slope.sum(0)
-            by_square = turned * r_s[j].square()
-            gradient[j] += 2 * (by_square - rows)
-            gradient.diagonal()[j] += rows.sum(1) - by_square.sum(1)
-            gradient.diagonal().sub_(by_square.sum(0))
+        turned *= r_s.square()  # by the lengths
+        gradient += 2 * (turned - rows)
+        gradient.diagonal().add_(rows.sum(1) - turned.sum(1) - turned.sum(0))
         ctx.save_for_backward(input, target, gradient)
         return total
 

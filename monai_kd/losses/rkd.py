@@ -69,16 +69,16 @@ class RKDLoss(nn.Module):
         check_batch(input, target, where="RKDLoss")
         n = max(input.shape[0], 1)
         s, t = grams(*(_centred(pooled(x)) for x in (input, target)))
-        total = s.sum() * 0
+        parts = []
         if self.distance_weight:
-            total = total + self.distance_weight * _distances(s, t) / n**2
+            parts.append(self.distance_weight * _distances(s, t) / n**2)
         if self.angle_weight:
-            total = total + self.angle_weight * angle_total(s, t) / n**3
-        return total.to(input.dtype)
+            parts.append(self.angle_weight * angle_total(s, t) / n**3)
+        return sum(parts[1:], parts[0]).to(input.dtype)
 
 
 def _centred(x: Tensor) -> Tensor:
-    return x - x.mean(0)
+    return x - x.detach().mean(0)  # a shift changes nothing, and has no gradient
 
 
 def _distances(s: Tensor, t: Tensor) -> Tensor:
