@@ -142,7 +142,7 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
 
 def _inverse_distance(g: Tensor) -> Tensor:
     square, same = _squares(g)
-    return square.masked_fill(same, torch.inf).rsqrt()
+    return square.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
 
 
 def _angles(g: Tensor) -> Tensor:
