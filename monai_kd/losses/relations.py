@@ -99,14 +99,9 @@ def distances(gram: Tensor) -> Tensor:
     Args:
         gram: [N, N].
     """
-    square, same = _squares(gram)
-    return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
-
-
-def _squares(gram: Tensor) -> tuple[Tensor, Tensor]:
-    """Squares of the distances, and which are 0 up to rounding."""
     square = gram.diagonal().unsqueeze(1) + gram.diagonal() - 2 * gram
-    return square, square <= 1e-12 * gram.diagonal().mean()
+    same = square <= 1e-12 * gram.diagonal().mean()  # up to rounding
+    return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
 
 
 def inner_squares(a: Tensor, b: Tensor) -> Tensor:
@@ -141,8 +136,8 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
 
 
 def _inverse_distance(g: Tensor) -> Tensor:
-    square, same = _squares(g)
-    return square.masked_fill(same, 1).rsqrt().masked_fill(same, 0)
+    d = distances(g)  # torch 2.13's inductor gets the gradient of rsqrt wrong beside the other term
+    return d.masked_fill(d == 0, torch.inf).reciprocal()
 
 
 def _angles(g: Tensor) -> Tensor:
