@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +20,7 @@ from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import Checkpoint
 from monai_kd.networks import teachers_in
 from monai_kd.recipes import list_recipes, load_recipe
+from tests.faults.children import start
 from tests.nets import Classifier, images
 from tests.recipes.test_recipes import SIDES, apply, batches, dense, network
 
@@ -25,7 +29,9 @@ KINDS = list({(info["scheme"], info["knowledge"], info["role"]): name for name, 
 EVERY = [pytest.param(name, marks=[] if name in KINDS else pytest.mark.slow) for name in INFO]
 
 
-def run(name: str, folder: Path, epochs: int, resume: bool = False) -> tuple[dict[str, Tensor], list[float]]:
+def run(
+    name: str, folder: Path, epochs: int, resume: bool = False, kill: tuple[int, Callable] | None = None
+) -> tuple[dict[str, Tensor], list[float]]:
     """Everything that learnt or was remembered, and the losses, as a process of its own would have them."""
     torch.manual_seed(3)
     student, teacher = (network(2, width, dense(name)) for width in (2, 4))
@@ -42,6 +48,8 @@ def run(name: str, folder: Path, epochs: int, resume: bool = False) -> tuple[dic
         train_handlers=[*method.handlers, Checkpoint(folder, resume=resume)],
     )
     trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda e: losses.append(e.state.output["loss"].item()))
+    if kill:
+        trainer.add_event_handler(Events.ITERATION_COMPLETED(once=kill[0]), kill[1])
     torch.manual_seed(99 if resume else 5)  # what a new process starts with must not matter
     trainer.run()
     parts = {"student": student, **method.inferer.networks}
@@ -95,4 +103,25 @@ def test_workers_draw_what_they_would_have_drawn(workers, tmp_path):
     _, first = loaded(tmp_path / "parts", 2, workers)
     rest, second = loaded(tmp_path / "parts", 4, workers, resume=True)
     assert losses == first + second and len(set(losses)) == len(losses)
+    assert all(whole[key].equal(value) for key, value in rest.items())
+
+
+def killed(name: str, folder: Path, at: int) -> None:
+    """Train in this process until it is killed in the middle of an epoch."""
+    torch.set_num_threads(1)
+
+    def kill(engine: DistillationTrainer) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    run(name, folder, 4, kill=(at, kill))
+
+
+@pytest.mark.parametrize(("at", "epochs"), [(3, 1), (5, 2), (7, 3)])
+def test_a_run_that_is_killed_amid_an_epoch_goes_on_from_the_last_whole_one(at, epochs, tmp_path):
+    whole, losses = run("crckd", tmp_path / "whole", 4)
+    process = start(killed, "crckd", tmp_path / "parts", at)
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    rest, second = run("crckd", tmp_path / "parts", 4, resume=True)
+    assert second == losses[2 * epochs :]  # two iterations an epoch
     assert all(whole[key].equal(value) for key, value in rest.items())
