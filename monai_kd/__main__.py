@@ -81,7 +81,12 @@ def _parser() -> argparse.ArgumentParser:
     datalist.add_argument("--seed", metavar="N", type=int, default=0, help="of the division (0)")
     datalist.add_argument("--extension", metavar=".EXT", help="of a folder: only files that end so")
     datalist.add_argument("--group-pattern", metavar="REGEX", help="of a folder: finds the patient in a file's name")
-    for column, text in (("image", "image"), ("label", "label"), ("group", "patient"), ("split", "section or fold")):
+    for column, text in (
+        ("image", "image"),
+        ("label", "label, or several with commas between: findings of 0 and 1"),
+        ("group", "patient"),
+        ("split", "section or fold"),
+    ):
         datalist.add_argument(f"--{column}-column", metavar="NAME", help=f"of a CSV: the column of the {text}")
 
     check = add("check-data", "read a whole data set to its last byte and say what is wrong with it")

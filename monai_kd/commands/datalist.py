@@ -49,7 +49,8 @@ def write_datalist(
         seed: of the division.
         extension: of a folder, only files that end so.
         group_pattern: of a folder, the regular expression that finds the patient in a file's name.
-        columns: of a CSV: `image_column`, `label_column`, `group_column`, `split_column`.
+        columns: of a CSV: `image_column`, `label_column` (several, with commas between, are findings that may occur
+            together), `group_column`, `split_column`.
 
     Returns:
         A table of the items of each section by class, with its patients, and warnings below it.
@@ -69,8 +70,8 @@ def write_datalist(
     else:
         raise DataError("no such folder or file", where=str(source))
     _check_images(entries)
-    names = _class_names(entries)
-    labels = [0 if isinstance(entry.label, Path) else names.index(entry.label) for entry in entries]
+    names = _class_names(entries, columns.get("label_column") or "")
+    labels = [_label(entry, names) for entry in entries]
     groups = [entry.patient if entry.patient is not None else str(entry.image) for entry in entries]
     given = any(entry.section for entry in entries)
     by = "image" if all(entry.patient is None for entry in entries) else "patient"
@@ -91,7 +92,9 @@ def write_datalist(
     content.update(numTraining=len(content["training"]), numTest=len(content.get("test", [])))
     write_text(target, json.dumps(content, indent=1) + "\n")
     rows = [part for part in (*sorted({p for p in parts if p.isdecimal()}, key=int), *SECTIONS) if part in parts]
-    return "\n".join([f"{target}", *table(rows, parts, labels, groups, names), *warnings(rows, parts, labels, entries)])
+    return "\n".join(
+        [f"{target}", *table(rows, parts, labels, groups, names), *warnings(rows, parts, labels, names, entries)]
+    )
 
 
 def _target(source: Path, out: str | os.PathLike | None, overwrite: bool) -> Path:
@@ -123,8 +126,17 @@ def _check_images(entries: Sequence[Entry]) -> None:
             raise DataError(what, where=entry.where, why=f"it is {before.where}")
 
 
-def _class_names(entries: Sequence[Entry]) -> list[str]:
+def _label(entry: Entry, names: Sequence[str]) -> Any:
+    """A number; of findings, a list; where labels are files, nothing that could be balanced."""
+    if isinstance(entry.label, tuple):
+        return list(entry.label)
+    return 0 if isinstance(entry.label, Path) else names.index(entry.label)
+
+
+def _class_names(entries: Sequence[Entry], columns: str) -> list[str]:
     """Names of the classes, by number where all are numbers, else by alphabet; none where labels are files."""
+    if isinstance(entries[0].label, tuple):
+        return [name.strip() for name in columns.split(",")]
     names = sorted({entry.label for entry in entries if isinstance(entry.label, str)})
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
 

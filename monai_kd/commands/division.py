@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from monai_kd.commands.listing import Entry
 from monai_kd.data import check_groups, split_groups
@@ -16,7 +17,7 @@ SHARE = 0.15  #: of validation and of test, where nothing is said
 
 def divide(
     entries: Sequence[Entry],
-    labels: Sequence[int],
+    labels: Sequence[Any],
     groups: Sequence[str],
     val: float | None = None,
     test: float | None = None,
@@ -27,7 +28,7 @@ def divide(
 
     Args:
         entries: what there is; those that have a section keep it, unless more is asked for out of their training.
-        labels: a class per entry.
+        labels: a class per entry, or a list of findings.
         groups: a patient per entry.
         val: share of the validation section; None is 0.15 where nothing is divided yet.
         test: share of the test section, likewise.
@@ -95,7 +96,7 @@ def told(val: float | None, test: float | None, folds: int | None, seed: int, gi
 
 
 def _spread(
-    parts: list[str], labels: Sequence[int], groups: Sequence[str], shares: Mapping[str, float], seed: int
+    parts: list[str], labels: Sequence[Any], groups: Sequence[str], shares: Mapping[str, float], seed: int
 ) -> None:
     """Divide what is in training among `shares`, in place."""
     rows = [i for i, part in enumerate(parts) if part == "training"]

@@ -30,8 +30,8 @@ class Entry(NamedTuple):
     """An image and what is known of it."""
 
     image: Path
-    label: str | Path
-    """The name of a class, or a file."""
+    label: str | Path | tuple[int, ...]
+    """The name of a class, a file, or a 0 or 1 for each finding."""
     where: str
     """What an error calls it."""
     patient: str | None = None
@@ -80,7 +80,8 @@ def read_table(
     Args:
         file: the CSV; its first line names the columns.
         image_column: paths of images.
-        label_column: names of classes, or paths where all of them are files.
+        label_column: names of classes, or paths where all of them are files. Several columns, with commas between, are
+            findings that may occur together, a 0 or 1 in each.
         group_column: patients; None is the column `patient` if there is one.
         split_column: where each row belongs: train, val, test, or a fold's number.
 
@@ -97,16 +98,16 @@ def read_table(
         raise DataError("cannot be read as a CSV in UTF-8", where=str(file), why=str(error)) from error
     if group_column is None and "patient" in columns:
         group_column = "patient"
-    for column in (image_column, label_column, group_column, split_column):
+    findings = [name.strip() for name in label_column.split(",")] if "," in label_column else []
+    for column in (image_column, *(findings or [label_column]), group_column, split_column):
         if column is not None and column not in columns:
             fix = suggest(column, columns, "columns", limit=30)
             raise UnknownNameError(f"no column {column!r}", where=str(file), fix=fix)
     if not rows:
         raise DataError("holds no rows", where=str(file))
-    masks = any(row[label_column] and (file.parent / row[label_column]).is_file() for _, row in rows)
-    return [
-        _entry(file, number, row, image_column, label_column, group_column, split_column, masks) for number, row in rows
-    ]
+    masks = not findings and any(row[label_column] and (file.parent / row[label_column]).is_file() for _, row in rows)
+    labels = findings or label_column
+    return [_entry(file, number, row, image_column, labels, group_column, split_column, masks) for number, row in rows]
 
 
 def _entry(
@@ -114,7 +115,7 @@ def _entry(
     number: int,
     row: Mapping[str, str | None],
     image_column: str,
-    label_column: str,
+    label_column: str | list[str],
     group_column: str | None,
     split_column: str | None,
     masks: bool,
@@ -141,7 +142,17 @@ def _entry(
         if section is None:
             fix = suggest(text.lower(), SECTIONS, "sections") + ", or the number of a fold"
             raise DataError(f"column {split_column!r}: no section {text!r}", where=where, fix=fix)
-    label: str | Path = path(label_column) if masks else cell(label_column)
+
+    def finding(column: str) -> int:
+        if (text := cell(column)) not in ("0", "1"):
+            raise DataError(f"column {column!r} is {text!r}, not 0 or 1", where=where)
+        return int(text)
+
+    label: str | Path | tuple[int, ...]
+    if isinstance(label_column, list):
+        label = tuple(map(finding, label_column))
+    else:
+        label = path(label_column) if masks else cell(label_column)
     return Entry(path(image_column), label, where, cell(group_column) if group_column else None, section)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from monai_kd.commands.listing import Entry
 
@@ -12,7 +13,7 @@ __all__ = ["table", "warnings"]
 
 
 def table(
-    rows: Sequence[str], parts: Sequence[str], labels: Sequence[int], groups: Sequence[str], names: Sequence[str]
+    rows: Sequence[str], parts: Sequence[str], labels: Sequence[Any], groups: Sequence[str], names: Sequence[str]
 ) -> list[str]:
     """Lines that count the items of each part by class, and its patients.
 
@@ -26,7 +27,7 @@ def table(
     lines = [["", *names, "items", "patients"]]
     for row in rows:
         mine = [i for i, part in enumerate(parts) if part == row]
-        counts = Counter(labels[i] for i in mine)
+        counts = Counter(c for i in mine for c in _classes(labels[i]))
         numbers = [*(counts[c] for c in range(len(names))), len(mine), len({groups[i] for i in mine})]
         lines.append([f"fold {row}" if row.isdecimal() else row, *map(str, numbers)])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -36,25 +37,32 @@ def table(
     ]
 
 
-def warnings(rows: Sequence[str], parts: Sequence[str], labels: Sequence[int], entries: Sequence[Entry]) -> list[str]:
+def warnings(
+    rows: Sequence[str], parts: Sequence[str], labels: Sequence[Any], names: Sequence[str], entries: Sequence[Entry]
+) -> list[str]:
     """Lines that say what to look at: a part without a class, no patients, nothing to validate on.
 
     Args:
         rows: the parts, in order.
         parts: of each entry.
         labels: of each entry.
+        names: of the classes; none where labels are files.
         entries: what there is.
     """
-    there = set(zip(parts, labels, strict=True))
-    names = {label: entry.label for label, entry in zip(labels, entries, strict=True)}
+    there = {(part, c) for part, label in zip(parts, labels, strict=True) for c in _classes(label)}
     lines = [
         f"warning: {f'fold {row}' if row.isdecimal() else row} has no {name!r}"
         for row in rows
-        for label, name in sorted(names.items())
-        if (row, label) not in there and isinstance(name, str)
+        for c, name in enumerate(names)
+        if (row, c) not in there
     ]
     if all(entry.patient is None for entry in entries):
         lines.append("warning: no patients are given: images of one patient may be in two sections")
     if "validation" not in rows and not any(row.isdecimal() for row in rows):
         lines.append("warning: there is no validation section: give --val or --folds")
     return lines
+
+
+def _classes(label: Any) -> list[int]:
+    """The class of an item, or its findings."""
+    return [c for c, has in enumerate(label) if has] if isinstance(label, list) else [label]

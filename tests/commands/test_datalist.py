@@ -224,3 +224,23 @@ def test_command(classes, capsys):
     assert len(content(classes)["validation"]) == 8 and "test" not in content(classes)
     assert main(["datalist", str(classes)]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_several_label_columns_are_findings_that_may_occur_together(tmp_path):
+    lines = [f"i{i}.png,p{i},{int(i % 2 == 0)},{int(i % 3 == 0)},{int(i == 7)}" for i in range(40)]
+    touch(tmp_path, *(line.split(",")[0] for line in lines))
+    (tmp_path / "cases.csv").write_text("image,patient,D,G,rare\n" + "\n".join(lines) + "\n")
+    told = write_datalist(tmp_path / "cases.csv", label_column="D, G,rare")
+    found = content(tmp_path)
+    assert found["labels"] == {"0": "D", "1": "G", "2": "rare"}
+    items = load_datalist(tmp_path, "training", num_classes=3, multilabel=True)
+    for item in items:
+        number = int(item["case"][1:])
+        assert item["label"].tolist() == [number % 2 == 0, number % 3 == 0, number == 7]
+    assert 12 <= sum(item["label"][0] for item in items) <= 16
+    assert "has no 'rare'" in told and told.splitlines()[1].split() == ["D", "G", "rare", "items", "patients"]
+    (tmp_path / "cases.csv").write_text("image,D,G\ni0.png,1,2\n")
+    with pytest.raises(DataError, match=r"line 2: column 'G' is '2', not 0 or 1"):
+        write_datalist(tmp_path / "cases.csv", label_column="D,G", overwrite=True)
+    with pytest.raises(UnknownNameError, match="no column 'H'"):
+        write_datalist(tmp_path / "cases.csv", label_column="D,H", overwrite=True)
