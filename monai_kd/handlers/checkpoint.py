@@ -99,10 +99,12 @@ class Checkpoint:
 
     def save(self, engine: Any) -> None:
         """Write the state of `engine` now."""
-        state = {name: part.state_dict() for name, part in self._parts(engine).items()}
-        for name in state:
-            if name == "network" or name.startswith("passes."):
-                check_finite(state[name], f"{self.path}, {name}")
+        parts = self._parts(engine)
+        state = {name: part.state_dict() for name, part in parts.items()}
+        check_finite(state["network"], f"{self.path}, network")
+        for name, part in parts.items():
+            if name.startswith("passes."):  # of these the parameters: a memory may mark with nan what it has not seen
+                check_finite(dict(part.named_parameters()), f"{self.path}, {name}")
         previous = self.previous if self.keep_previous and self.newest == self.path else None
         write_state(self.path, {**_nested(state), "random": random_state(engine.data_loader)}, previous)
         if self.newest is None or not self.keep_previous:
