@@ -103,8 +103,8 @@ def typed_command(words: Sequence[str]) -> str:
     folders = {word: named[before] for before, word in pairwise(words) if before in named}
     said = ["python", "-m", "tests.benchmarks.study"]
     for word in words:
-        for folder, name in folders.items():
-            word = word.replace(folder, name)
+        for folder in sorted(folders, key=len, reverse=True):  # one may be the beginning of another's name
+            word = word.replace(folder, folders[folder])
         said.append(word)
     return shlex.join(said)
 

@@ -78,3 +78,9 @@ def test_a_study_trains_tests_resumes_and_keeps_its_figures(tmp_path, monkeypatc
         "| alone",
         "| kd",
     ]
+
+
+def test_folders_of_this_machine_are_left_out_wherever_they_are():
+    words = ["bundle", "kd", "--output_dir", "/a/runs", "--dataset_dir", "/a/runs_data", "--files", "['/a/runs/x.pt']"]
+    said = "python -m tests.benchmarks.study bundle kd --output_dir OUT --dataset_dir DATA --files "
+    assert study.typed_command(words).startswith(said) and "/a" not in study.typed_command(words)
