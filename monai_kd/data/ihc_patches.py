@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import numpy as np
 import skimage
 
 from monai_kd.utils.errors import DataError
+from monai_kd.utils.new_folder import new_folder
 
 __all__ = ["GRADES", "REGIONS", "write_ihc_patches"]
 
@@ -69,18 +68,12 @@ def write_ihc_patches(folder: str | os.PathLike, tile: int = 32, stride: int = 1
         raise DataError(f"tile {tile}, stride {stride}", where="ihc_patches", fix="tile is 1 to 96, stride at least 1")
     if _is_written(folder, tile, stride):
         return str(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
-        _write(temporary, tile, stride)
-        os.chmod(temporary, 0o755)
-        try:
-            os.rename(temporary, folder)
-        except OSError:
-            if not _is_written(folder, tile, stride):  # else another process was faster
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        with new_folder(folder) as temporary:
+            _write(temporary, tile, stride)
+    except (OSError, DataError):
+        if not _is_written(folder, tile, stride):  # else another process was faster
+            raise
     return str(folder)
 
 

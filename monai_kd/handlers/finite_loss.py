@@ -42,7 +42,7 @@ class FiniteLoss:
 
     def __init__(self, every: int | None = None) -> None:
         self.every = every
-        self._seen: list[tuple[int, Tensor, Mapping[str, Tensor], Any]] = []
+        self._seen: list[tuple[int, Tensor, Mapping[str, Tensor], Any]] = []  # names of samples last, not the batch
 
     def attach(self, engine: Any) -> None:
         """Watch the losses of `engine`, a `DistillationTrainer`."""
@@ -52,7 +52,7 @@ class FiniteLoss:
 
     def _note(self, engine: Any) -> None:
         loss = engine.state.output[Keys.LOSS].detach()
-        self._seen.append((engine.state.iteration, loss, engine.loss_function.values, engine.state.batch))
+        self._seen.append((engine.state.iteration, loss, engine.loss_function.values, _names(engine.state.batch)))
         if len(self._seen) >= (self.every or (1 if loss.device.type == "cpu" else 10)):
             self._look(engine)
 
@@ -70,18 +70,26 @@ class FiniteLoss:
         if bool(finite.all()):
             where = f"epoch {engine.state.epoch}"
             raise NonFiniteError("the loss of another process is not finite", where=where, fix=fix)
-        iteration, loss, values, batch = seen[int((~finite).int().argmax())]
+        iteration, loss, values, names = seen[int((~finite).int().argmax())]
         terms = [f"{name!r} is {float(v):g}" for name, v in values.items() if not bool(v.isfinite().all())]
         what = f"term {', '.join(terms)}" if terms else f"the sum of terms is {float(loss):g}, though each is finite"
         where = f"iteration {iteration}, epoch {engine.state.epoch}"
-        raise NonFiniteError(what, where=where, why=_samples(batch), fix=fix)
+        raise NonFiniteError(what, where=where, why=_samples(names), fix=fix)
 
 
-def _samples(batch: Any) -> str:
-    """The samples of a batch, as far as they have names."""
+def _names(batch: Any) -> tuple[str, Any]:
+    """By which key the samples of a batch have names, and the names; empty and None if they have none."""
     for key in ("case", "index"):
         if isinstance(batch, Mapping) and key in batch:
-            names = batch[key].tolist() if isinstance(batch[key], Tensor) else list(batch[key])
-            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            return f"samples, by {key}: {', '.join(map(str, names[:NAMED]))}{more}"
-    return "the batch has no 'case' and no 'index' that would name its samples"
+            return key, batch[key]
+    return "", None
+
+
+def _samples(names: tuple[str, Any]) -> str:
+    """The samples of a batch, as far as they have names."""
+    key, found = names
+    if not key:
+        return "the batch has no 'case' and no 'index' that would name its samples"
+    listed = found.tolist() if isinstance(found, Tensor) else list(found)
+    more = f" and {len(listed) - NAMED} more" if len(listed) > NAMED else ""
+    return f"samples, by {key}: {', '.join(map(str, listed[:NAMED]))}{more}"

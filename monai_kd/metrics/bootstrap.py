@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from monai_kd.metrics.classification import Values, as_array
 from monai_kd.utils.errors import DataError
 
-__all__ = ["Interval", "bootstrap_draws", "bootstrap_interval", "percentile_interval", "resampled_rows"]
+__all__ = ["Interval", "bootstrap_draws", "bootstrap_interval", "drawn_groups", "percentile_interval", "resampled_rows"]
 
 
 class Interval(NamedTuple):
@@ -40,9 +40,20 @@ def resampled_rows(group: Values, n: int = 2000, seed: int = 0) -> Iterator[np.n
     """
     _, member = np.unique(as_array(group), return_inverse=True)
     rows = np.split(np.argsort(member, kind="stable"), np.cumsum(np.bincount(member))[:-1])
+    for drawn in drawn_groups(len(rows), n, seed):
+        yield np.concatenate([rows[i] for i in drawn])
+
+
+def drawn_groups(groups: int, n: int, seed: int) -> Iterator[np.ndarray]:
+    """Draw as many of `groups` groups as there are, with replacement, `n` times: which, [groups].
+
+    Args:
+        groups: how many there are.
+        n: how many resamples.
+        seed: of the draws.
+    """
     generator = np.random.default_rng(seed)
-    for _ in range(n):
-        yield np.concatenate([rows[i] for i in generator.integers(len(rows), size=len(rows))])
+    return (generator.integers(groups, size=groups) for _ in range(n))
 
 
 def bootstrap_draws(

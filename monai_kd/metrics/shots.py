@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from monai_kd.metrics.classification import Values, as_array, checked
-from monai_kd.metrics.multilabel import mean_average_precision
+from monai_kd.metrics.finding_curves import mean_average_precision
 from monai_kd.utils.errors import DataError
 
 __all__ = ["shot_scores"]

@@ -12,11 +12,11 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from monai_kd.transforms.dicom_meta import sop_class
 from monai_kd.transforms.dicom_tags import number
+from monai_kd.utils.dicom import RATIO
 from monai_kd.utils.errors import DataError
 
 __all__ = ["check_declared"]
 
-RATIO = 4096  # more than a compressed picture can save
 BITS = {"PixelData": 0, "FloatPixelData": 32, "DoubleFloatPixelData": 64}
 
 

@@ -12,11 +12,10 @@ from pathlib import Path
 import pydicom
 from pydicom.errors import InvalidDicomError
 
+from monai_kd.utils.dicom import DEFER, dicom_files
 from monai_kd.utils.errors import DataError
 
 __all__ = ["DicomFile", "read_file", "reading", "series_files"]
-
-DEFER = 4096  # longer values are read when they are asked for
 
 
 @dataclass
@@ -119,13 +118,7 @@ def series_files(path: str, series: str | None = None) -> list[DicomFile]:
 
 
 def _in_folder(folder: Path) -> list[Path]:
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    files = [path for path in files if path.name != "DICOMDIR" and (path.suffix.lower() == ".dcm" or _is_dicom(path))]
+    files, _ = dicom_files(folder)
     if not files:
         raise DataError("is a folder without DICOM files", where=str(folder))
     return files
-
-
-def _is_dicom(path: Path) -> bool:
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"

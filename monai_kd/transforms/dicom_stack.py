@@ -6,13 +6,12 @@ from __future__ import annotations
 import numpy as np
 
 from monai_kd.transforms.dicom_planes import Plane
+from monai_kd.utils.dicom import TO_RAS, UNEVEN
 from monai_kd.utils.errors import DataError
 
 __all__ = ["flat_affine", "stack_planes"]
 
-UNEVEN = 0.01  # of the distance between planes
 SAME = 1e-4  # mm
-TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point to left and back, NIfTI's to right and front
 
 
 def flat_affine(spacing: tuple[float, float] | None) -> np.ndarray:

@@ -5,11 +5,16 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.data import set_track_meta
+
+from monai_kd.inferers import Pass
 
 
 def load_script(path: Path) -> ModuleType:
@@ -18,6 +23,33 @@ def load_script(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def making(configs: Path, data: str, folder: Path, **usual: Any) -> Iterator[Callable[..., ConfigWorkflow]]:
+    """What makes an initialised workflow of a bundle, whose root is a folder of the test's own: a fixture's body."""
+
+    def make(*files: str | Path, **override: Any) -> ConfigWorkflow:
+        given = {"bundle_root": str(folder), "dataset_dir": data, "device": "$torch.device('cpu')", "progress": False}
+        given |= {"max_epochs": 1, **usual, **override}
+        paths = [str(configs / f) if isinstance(f, str) else str(f) for f in ("train.yaml", *files)]
+        workflow = ConfigWorkflow(paths, workflow_type="train", logging_file=False, **given)
+        workflow.initialize()
+        return workflow
+
+    yield make
+    set_track_meta(True)
+
+
+def assert_layers_are_as_declared(parser: ConfigParser, role: str, image: torch.Tensor) -> None:
+    """Layers, channels and head of the student or the teacher, as recipes are told of them."""
+    network = parser.get_parsed_content({"student": "network_def", "teacher": "teacher_def"}[role]).eval()
+    stages = parser.get_parsed_content(f"{role}_stages")
+    taps = {**dict(zip("012", stages, strict=True)), "head": parser.get_parsed_content("heads")[role]}
+    noted = Pass(taps={**taps, "input": parser.get_parsed_content("head_input")}).run("p", network, [image])
+    assert [noted[f"p.{i}"].shape[1] for i in range(3)] == parser.get_parsed_content(f"{role}_stage_channels")
+    assert stages[-1] == parser.get_parsed_content("layers")[role]
+    assert noted["p.2"].shape[1] == noted["p.input"].shape[1] == parser.get_parsed_content(f"{role}_channels")
+    assert noted["p"].equal(noted["p.head"])
 
 
 def run(workflow: ConfigWorkflow) -> ConfigWorkflow:

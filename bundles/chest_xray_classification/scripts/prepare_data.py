@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -21,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from monai_kd.utils.errors import DataError
+from monai_kd.utils.new_folder import new_folder
 
 SECTION = {"test": "test", "val": "validation", "train": "training"}  # what is seen first is kept
 CLASSES = ("normal", "pneumonia")
@@ -69,22 +67,19 @@ def write_dataset(file: Path, folder: Path) -> dict[str, int]:
     Raises:
         DataError: as `read_archive`; `folder` holds something.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError("is not empty", where=str(folder), fix="give a new folder")
-    sections = read_archive(file)
-    classes = sorted({int(label) for _, labels in sections.values() for label in labels})
-    names = dict(enumerate(CLASSES)) if classes == [0, 1] else {c: str(c) for c in classes}
-    content: dict = {
-        "name": "chest_xray",
-        "description": f"Chest X-rays of {file.name}, {len(classes)} classes",
-        "licence": "see docs/data_license.txt of the bundle",
-        "tensorImageSize": "2D",
-        "modality": {"0": "X-ray"},
-        "labels": {str(c): name for c, name in names.items()},
-    }
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(folder) as temporary:
+        sections = read_archive(file)
+        classes = sorted({int(label) for _, labels in sections.values() for label in labels})
+        names = dict(enumerate(CLASSES)) if classes == [0, 1] else {c: str(c) for c in classes}
+        content: dict = {
+            "name": "chest_xray",
+            "description": f"Chest X-rays of {file.name}, {len(classes)} classes",
+            "licence": "see docs/data_license.txt of the bundle",
+            "tensorImageSize": "2D",
+            "modality": {"0": "X-ray"},
+            "labels": {str(c): name for c, name in names.items()},
+        }
+
         (temporary / "images").mkdir()
         owner: dict[bytes, str] = {}
         left_out = 0
@@ -101,12 +96,6 @@ def write_dataset(file: Path, folder: Path) -> dict[str, int]:
         content["split"] = f"the archive's own; {left_out} pictures that another section has, too, are left out"
         content.update(numTraining=numbers["training"], numTest=numbers["test"])
         (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.chmod(temporary, 0o755)
-        if folder.is_dir():
-            folder.rmdir()
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return numbers
 
 

@@ -13,9 +13,6 @@ import argparse
 import csv
 import io
 import json
-import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -24,6 +21,7 @@ from PIL import Image
 
 from monai_kd.data import split_groups
 from monai_kd.utils.errors import DataError
+from monai_kd.utils.new_folder import new_folder
 
 FINDINGS = {
     "N": "normal",
@@ -127,24 +125,20 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int = 96) -> 
     Raises:
         DataError: as `read_patients`; `folder` holds something; a photograph is missing or cannot be read.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError("is not empty", where=str(folder), fix="give a new folder")
-    patients = read_patients(source)
-    names, split = sorted(patients), "the table's own, by patient"
-    if any(patient["section"] is None for patient in patients.values()):
-        labels = [patients[name]["label"] for name in names]
-        for name, part in zip(names, split_groups(labels, names, list(SHARES.values()), seed), strict=True):
-            patients[name]["section"] = list(SHARES)[part]
-        split = f"drawn by patient, stratified, seed {seed}"
-    wanted = {file for patient in patients.values() for file in patient["eyes"].values()}
-    found = {name: content for name, content in read_pictures(source) if name in wanted}
-    if missing := sorted(wanted - found.keys()):
-        what = f"{len(missing)} of {len(wanted)} photographs are missing, the first is {missing[0]}"
-        raise DataError(what, where=str(source), fix="put the photographs, or their zip file, there")
+    with new_folder(folder) as temporary:
+        patients = read_patients(source)
+        names, split = sorted(patients), "the table's own, by patient"
+        if any(patient["section"] is None for patient in patients.values()):
+            labels = [patients[name]["label"] for name in names]
+            for name, part in zip(names, split_groups(labels, names, list(SHARES.values()), seed), strict=True):
+                patients[name]["section"] = list(SHARES)[part]
+            split = f"drawn by patient, stratified, seed {seed}"
+        wanted = {file for patient in patients.values() for file in patient["eyes"].values()}
+        found = {name: content for name, content in read_pictures(source) if name in wanted}
+        if missing := sorted(wanted - found.keys()):
+            what = f"{len(missing)} of {len(wanted)} photographs are missing, the first is {missing[0]}"
+            raise DataError(what, where=str(source), fix="put the photographs, or their zip file, there")
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
         (temporary / "images").mkdir()
         content: dict = {
             "name": "fundus_findings",
@@ -169,12 +163,6 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int = 96) -> 
         numbers = {section: len(content[section]) for section in SHARES}
         content.update(numTraining=numbers["training"], numTest=numbers["test"])
         (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.chmod(temporary, 0o755)
-        if folder.is_dir():
-            folder.rmdir()
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return numbers
 
 

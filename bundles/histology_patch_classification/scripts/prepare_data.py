@@ -14,9 +14,6 @@ import argparse
 import csv
 import io
 import json
-import os
-import shutil
-import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ import numpy as np
 from PIL import Image
 
 from monai_kd.utils.errors import DataError
+from monai_kd.utils.new_folder import new_folder
 
 SECTIONS = {"train": "training", "val": "validation", "test": "test"}
 PARTS = {"training": (0, 10), "validation": (10, 13), "test": (13, 16)}  #: rows of a field, in sixteenths
@@ -185,15 +183,9 @@ def main(argv: list[str] | None = None) -> Path:
     kind, source, output = given.pop("kind"), given.pop("source_dir"), given.pop("output_dir")
     if output.exists():
         raise DataError("is there already", where=str(output), fix="name a new folder")
-    output.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", dir=output.parent))
-    try:
+    with new_folder(output) as temporary:
         content = {"oral": write_oral, "paired": write_paired}[kind](source, temporary, **given)
         (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.chmod(temporary, 0o755)
-        temporary.rename(output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     print(f"{output / 'dataset.json'}: {content['split']}")
     return output / "dataset.json"
 

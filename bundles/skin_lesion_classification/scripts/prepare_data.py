@@ -14,9 +14,6 @@ import argparse
 import csv
 import io
 import json
-import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +22,7 @@ from PIL import Image
 
 from monai_kd.data import split_groups
 from monai_kd.utils.errors import DataError
+from monai_kd.utils.new_folder import new_folder
 
 SHARES = {"training": 0.7, "validation": 0.1, "test": 0.2}
 SECTION = {"train": "training", "training": "training", "val": "validation", "validation": "validation", "test": "test"}
@@ -133,31 +131,27 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int | None = 
     Raises:
         DataError: `folder` holds something; a picture is missing; a lesion is in two sections, or in none.
     """
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError("is not empty", where=str(folder), fix="give a new folder")
-    rows = read_rows(source)
-    classes = sorted({row["dx"] for row in rows})
-    if all(row["split"] for row in rows):
-        for row in rows:
-            if row["split"].lower() not in SECTION:
-                fix = f"sections: {', '.join(SECTION)}"
-                raise DataError(f"no section {row['split']!r}", where=f"{source}, {row['image']}", fix=fix)
-        sections = [SECTION[row["split"].lower()] for row in rows]
-        split = "the table's own"
-    else:
-        labels, lesions = [classes.index(row["dx"]) for row in rows], [row["lesion"] for row in rows]
-        names = list(SHARES)
-        sections = [names[part] for part in split_groups(labels, lesions, list(SHARES.values()), seed)]
-        split = f"drawn by lesion, stratified, seed {seed}"
-    first: dict[str, str] = {}
-    for row, section in zip(rows, sections, strict=True):
-        if first.setdefault(row["lesion"], section) != section:
-            why = f"in {first[row['lesion']]} and in {section}"
-            raise DataError("a lesion is in two sections", where=f"{source}, {row['lesion']}", why=why)
+    with new_folder(folder) as temporary:
+        rows = read_rows(source)
+        classes = sorted({row["dx"] for row in rows})
+        if all(row["split"] for row in rows):
+            for row in rows:
+                if row["split"].lower() not in SECTION:
+                    fix = f"sections: {', '.join(SECTION)}"
+                    raise DataError(f"no section {row['split']!r}", where=f"{source}, {row['image']}", fix=fix)
+            sections = [SECTION[row["split"].lower()] for row in rows]
+            split = "the table's own"
+        else:
+            labels, lesions = [classes.index(row["dx"]) for row in rows], [row["lesion"] for row in rows]
+            names = list(SHARES)
+            sections = [names[part] for part in split_groups(labels, lesions, list(SHARES.values()), seed)]
+            split = f"drawn by lesion, stratified, seed {seed}"
+        first: dict[str, str] = {}
+        for row, section in zip(rows, sections, strict=True):
+            if first.setdefault(row["lesion"], section) != section:
+                why = f"in {first[row['lesion']]} and in {section}"
+                raise DataError("a lesion is in two sections", where=f"{source}, {row['lesion']}", why=why)
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
         (temporary / "images").mkdir()
         wanted, found = {row["image"] for row in rows}, {}
         for stem, ending, content in read_pictures(source):
@@ -184,12 +178,6 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int | None = 
         numbers = {name: len(content[name]) for name in SHARES}
         content.update(numTraining=numbers["training"], numTest=numbers["test"])
         (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.chmod(temporary, 0o755)
-        if folder.is_dir():
-            folder.rmdir()
-        os.rename(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return numbers
 
 

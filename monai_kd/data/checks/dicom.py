@@ -18,12 +18,11 @@ import pydicom
 from monai_kd.data.checks.facts import BadFile, FileFacts, check_declared
 from monai_kd.data.checks.tags import number, place, spacing
 from monai_kd.data.checks.voxels import Voxels
+from monai_kd.utils.dicom import DEFER, RATIO
 
-__all__ = ["Slice", "check_dicom", "is_dicom", "quiet", "read_slice"]
+__all__ = ["Slice", "check_dicom", "quiet", "read_slice"]
 
-RATIO = 4096  # more than a compressed picture can save
 DEFLATE = 1040  # the most that the deflated syntax can save
-DEFER = 4096  # longer values are read when they are asked for
 UNDEFINED = 0xFFFFFFFF
 
 
@@ -61,23 +60,6 @@ class Slice:
     facts: FileFacts
     series: str
     place: np.ndarray | None
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file says of itself that it is DICOM.
-
-    Args:
-        path: the file.
-
-    Example::
-
-        >>> from pathlib import Path
-        >>> from monai_kd.data.checks.dicom import is_dicom
-        >>> is_dicom(Path(__file__))
-        False
-    """
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
 
 
 def check_dicom(path: Path, label: bool, max_voxels: int) -> FileFacts:

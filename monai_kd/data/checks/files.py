@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monai_kd.data.checks.arrays import check_npy, check_npz
-from monai_kd.data.checks.dicom import check_dicom, is_dicom
+from monai_kd.data.checks.dicom import check_dicom
 from monai_kd.data.checks.facts import BadFile, FileFacts
 from monai_kd.data.checks.nifti import check_nifti
 from monai_kd.data.checks.pictures import check_picture
 from monai_kd.data.checks.series import check_series
+from monai_kd.utils.dicom import is_dicom
 
 __all__ = ["KINDS", "check_file"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
-from monai_kd.data.checks.dicom import Slice, is_dicom, read_slice
+from monai_kd.data.checks.dicom import Slice, read_slice
 from monai_kd.data.checks.facts import BadFile, FileFacts
+from monai_kd.utils.dicom import TO_RAS, UNEVEN, dicom_files
 
 __all__ = ["check_series"]
 
-UNEVEN, MISSING = 0.01, 0.5  # of the distance between slices
-TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])  # DICOM's axes point to left and back, NIfTI's to right and front
+MISSING = 0.5  # of the distance between slices
 
 
 def check_series(folder: Path, label: bool, max_voxels: int) -> FileFacts:
@@ -42,13 +42,9 @@ def check_series(folder: Path, label: bool, max_voxels: int) -> FileFacts:
         >>> check_series(Path(path).parent, False, 2**31).shape
         (128, 128, 1)
     """
-    slices, others = [], 0
-    for path in sorted(folder.iterdir()):
-        if not path.is_file() or path.name.startswith(".") or path.name == "DICOMDIR":
-            continue
-        if path.suffix.lower() != ".dcm" and not is_dicom(path):
-            others += 1
-            continue
+    slices = []
+    files, others = dicom_files(folder)
+    for path in files:
         try:
             slices.append(read_slice(path, label, max_voxels))
         except BadFile as bad:

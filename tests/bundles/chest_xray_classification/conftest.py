@@ -4,15 +4,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import pytest
-import torch
 from monai.bundle import ConfigWorkflow
-from monai.data import set_track_meta
 
 from tests.bundles.chest_xray_classification.workflows import CONFIGS, write_chest_xrays
+from tests.bundles.workflows import making
 
 
 @pytest.fixture(scope="session")
@@ -22,25 +20,7 @@ def data(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def make(data, tmp_path) -> Callable[..., ConfigWorkflow]:
+def make(data, tmp_path) -> Iterator[Callable[..., ConfigWorkflow]]:
     """Make an initialised workflow whose bundle root is a folder of the test's own."""
 
-    def make(*files: str | Path, **override) -> ConfigWorkflow:
-        given = {"bundle_root": str(tmp_path), "dataset_dir": data, "device": "$torch.device('cpu')", "progress": False}
-        given |= {"max_epochs": 1, "batch_size": 20, **override}
-        paths = [str(CONFIGS / f) if isinstance(f, str) else str(f) for f in ("train.yaml", *files)]
-        workflow = ConfigWorkflow(paths, workflow_type="train", logging_file=False, **given)
-        workflow.initialize()
-        return workflow
-
-    yield make
-    set_track_meta(True)
-
-
-@pytest.fixture
-def teacher(make, tmp_path) -> Path:
-    """An untrained teacher, where train.yaml looks for one."""
-    path = tmp_path / "teacher" / "model.pt"
-    path.parent.mkdir()
-    torch.save(make("train_teacher.yaml").network_def.state_dict(), path)
-    return path
+    yield from making(CONFIGS, data, tmp_path, batch_size=20)

@@ -70,7 +70,7 @@ def test_the_folder_is_whole_or_not_there(tmp_path, monkeypatch):
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(script.os, "rename", full)
+        patch.setattr("os.rename", full)
         with pytest.raises(OSError, match="no space left"):
             script.write_dataset(file, out)
     assert list(tmp_path.iterdir()) == [file]

@@ -13,13 +13,12 @@ from monai.metrics import compute_roc_auc
 from monai.networks.nets import ResNet
 from torch.nn import functional as F
 
-from monai_kd.inferers import Pass
 from monai_kd.metrics import count_parameters
 from monai_kd.recipes import list_recipes, load_recipe
 from monai_kd.report import load_runs, write_report
 from monai_kd.utils import CheckpointError, DataError
 from tests.bundles.fundus_multilabel_classification.workflows import FLAT
-from tests.bundles.workflows import cause, copied, moved, run
+from tests.bundles.workflows import assert_layers_are_as_declared, cause, copied, moved, run
 
 SEVERAL = {"multi_teacher", "xkd_cxr"}  # recipes of more than one teacher
 SUBSETS = {"many": [0, 7], "medium": [1, 2, 3], "few": [4, 5, 6]}
@@ -68,17 +67,9 @@ def test_terms_are_of_findings_each_by_itself(make, teacher):
 @pytest.mark.parametrize("role", ["student", "teacher"])
 def test_layers_and_channels_are_as_declared(make, role):
     parser = make().parser
-    network = parser.get_parsed_content({"student": "network_def", "teacher": "teacher_def"}[role]).eval()
+    network = parser.get_parsed_content({"student": "network_def", "teacher": "teacher_def"}[role])
     assert count_parameters(network) == {"student": 78256, "teacher": 1175616}[role]
-    stages = parser.get_parsed_content(f"{role}_stages")
-    taps = {**dict(zip("012", stages, strict=True)), "head": parser.get_parsed_content("heads")[role]}
-    noted = Pass(taps={**taps, "input": parser.get_parsed_content("head_input")}).run(
-        "p", network, [torch.zeros(1, 3, 128, 64)]
-    )
-    assert [noted[f"p.{i}"].shape[1] for i in range(3)] == parser.get_parsed_content(f"{role}_stage_channels")
-    assert stages[-1] == parser.get_parsed_content("layers")[role]
-    assert noted["p.2"].shape[1] == noted["p.input"].shape[1] == parser.get_parsed_content(f"{role}_channels")
-    assert noted["p"].equal(noted["p.head"])
+    assert_layers_are_as_declared(parser, role, torch.zeros(1, 3, 128, 64))
 
 
 def test_all_three_train_are_evaluated_and_reported(make, tmp_path):

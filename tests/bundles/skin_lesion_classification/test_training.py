@@ -11,14 +11,13 @@ import pytest
 import torch
 from monai.networks.nets import ResNet
 
-from monai_kd.inferers import Pass
 from monai_kd.metrics import count_parameters
 from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
 from monai_kd.utils import CheckpointError, DataError
 from tests.bundles.federated import one_round
 from tests.bundles.skin_lesion_classification.workflows import CONFIGS, FLAT
-from tests.bundles.workflows import cause, run
+from tests.bundles.workflows import assert_layers_are_as_declared, cause, run
 
 
 def test_batch_gives_what_recipes_read(make):
@@ -58,16 +57,7 @@ def test_student_is_less_than_a_tenth_of_its_teacher(make):
 @pytest.mark.parametrize("role", ["student", "teacher"])
 def test_layers_and_channels_are_as_declared(make, role):
     parser = make().parser
-    network = parser.get_parsed_content({"student": "network_def", "teacher": "teacher_def"}[role]).eval()
-    stages = parser.get_parsed_content(f"{role}_stages")
-    taps = {**dict(zip("012", stages, strict=True)), "head": parser.get_parsed_content("heads")[role]}
-    noted = Pass(taps={**taps, "input": parser.get_parsed_content("head_input")}).run(
-        "p", network, [torch.zeros(1, 3, 64, 64)]
-    )
-    assert [noted[f"p.{i}"].shape[1] for i in range(3)] == parser.get_parsed_content(f"{role}_stage_channels")
-    assert stages[-1] == parser.get_parsed_content("layers")[role]
-    assert noted["p.2"].shape[1] == noted["p.input"].shape[1] == parser.get_parsed_content(f"{role}_channels")
-    assert noted["p"].equal(noted["p.head"])
+    assert_layers_are_as_declared(parser, role, torch.zeros(1, 3, 64, 64))
 
 
 def test_rare_classes_count_as_much_as_common_ones(make):
