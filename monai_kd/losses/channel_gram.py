@@ -10,7 +10,6 @@ from monai_kd.losses.checks import check_batch, check_features
 from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.grams import grams
-from monai_kd.losses.relations import inner_squares
 
 __all__ = ["ChannelGramLoss"]
 
@@ -64,7 +63,7 @@ class ChannelGramLoss(nn.Module):
 
 
 def _apart(s: Tensor, t: Tensor) -> Tensor:
-    """Squared distance of the Gram matrices: with D = s - t, it is that of D s' + t D'."""
-    d = s - t
-    inner = inner_squares(d, s) + inner_squares(t, d)
-    return inner + 2 * ((d.mT @ t) * (s.mT @ d)).sum((1, 2))
+    """Squared distance of the Gram matrices: with D = s - t and M = s + t, it is that of (D M' + M D') / 2."""
+    d, m = s - t, s + t
+    across = d.mT @ m
+    return (((d.mT @ d) * (m.mT @ m)).sum((1, 2)) + (across * across.mT).sum((1, 2))) / 2

@@ -3,6 +3,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from functools import partial
+
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_features
@@ -10,6 +15,8 @@ from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision, pool_to
 
 __all__ = ["HCLLoss"]
+
+_FEW = 1024  # places: of so few, one product with a matrix is faster than pooling level by level
 
 
 class HCLLoss(nn.Module):
@@ -51,22 +58,42 @@ class HCLLoss(nn.Module):
         check_features(input, target, where="HCLLoss")
         n, c, *space = input.shape
         s, t = (x.reshape(n * c, 1, *space) for x in (input, target))
-        return sum_in_chunks(self._rows, [s], [t], double=False) / max(n * c, 1)
+        rows = self._rows
+        if s.device.type == "cpu" and s.numel() and math.prod(space) <= _FEW:
+            rows = partial(_rows_by_matrix, *self._pooling(s))
+        return sum_in_chunks(rows, [s], [t], double=False) / max(n * c, 1)
+
+    def _sizes(self, whole: Sequence[int]) -> list[tuple[int, ...]]:
+        """Of the levels that are smaller than the one before."""
+        sizes = [tuple(min(level, edge) for edge in whole) for level in self.levels]
+        return [size for size, before in zip(sizes, [tuple(whole), *sizes], strict=False) if size != before]
 
     def _rows(self, s: Tensor, t: Tensor) -> Tensor:
-        pooled = s - t  # averaging and subtracting commute
-        total, weight, weights, size = _mean_square(pooled), 1.0, 1.0, tuple(s.shape[2:])
-        whole = pooled
-        for level in self.levels:
-            smaller = tuple(min(level, edge) for edge in s.shape[2:])
-            if smaller != size:
-                nested = all(
-                    edge % a == 0 and a % b == 0 for edge, a, b in zip(s.shape[2:], size, smaller, strict=True)
-                )
-                pooled, weight, size = pool_to(pooled if nested else whole, smaller), weight / 2, smaller
-                total = total + weight * _mean_square(pooled)
-                weights += weight
+        pooled = whole = s - t  # averaging and subtracting commute
+        total, weight, weights = _mean_square(whole), 1.0, 1.0
+        for size in self._sizes(whole.shape[2:]):
+            edges = zip(whole.shape[2:], pooled.shape[2:], size, strict=True)
+            nested = all(edge % a == 0 and a % b == 0 for edge, a, b in edges)
+            pooled, weight = pool_to(pooled if nested else whole, size), weight / 2
+            total = total + weight * _mean_square(pooled)
+            weights += weight
         return total / weights
+
+    def _pooling(self, like: Tensor) -> tuple[Tensor, float]:
+        """All levels as one matrix [S, places], the root of a place's weight in it; and the sum of the weights."""
+        space = like.shape[2:]
+        ones = torch.eye(math.prod(space), dtype=like.dtype).reshape(-1, 1, *space)
+        parts, weights = [ones.new_empty(len(ones), 0)], 1.0
+        for i, size in enumerate(self._sizes(space), 1):
+            pooled = pool_to(ones, size).flatten(1)
+            parts.append(pooled * math.sqrt(0.5**i / pooled.shape[1]))
+            weights += 0.5**i
+        return torch.cat(parts, 1), weights
+
+
+def _rows_by_matrix(pooling: Tensor, weights: float, s: Tensor, t: Tensor) -> Tensor:
+    whole = (s - t).flatten(1)
+    return (whole.square().mean(1) + (whole @ pooling).square().sum(1)) / weights
 
 
 def _mean_square(x: Tensor) -> Tensor:

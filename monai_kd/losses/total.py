@@ -85,21 +85,23 @@ def _softmax_rows(s: Tensor, t: Tensor, temperature: float, factor: Tensor | flo
         dim = 1
         if s.shape[2] == 1:
             s, t, dim = s.squeeze(2), t.squeeze(2), -1  # rows that lie together
-        p = torch.softmax(t / temperature, dim)
+        p = t / temperature
+        p.sub_(p.amax(dim, keepdim=True)).exp_()  # p_t, but for its sum
+        whole = p.sum(dim, keepdim=True)
         u = (s - t).mul_(1 / temperature)
-        u.sub_((p * u).sum(dim, keepdim=True))
+        u.sub_((p * u).sum(dim, keepdim=True).div_(whole))
         low, high = (float(x) for x in torch.aminmax(u))
         if high <= 60:  # e^60 is still a float32
             change = torch.expm1(u)
             if max(-low, high) <= 0.05:
                 remainder = (u / 20).add_(0.25).mul_(u).add_(1).mul_(u).div_(3).add_(1).mul_(u).mul_(u).div_(2)
-                a = remainder.mul_(p).sum(dim, keepdim=True)
+                a = remainder.mul_(p).sum(dim, keepdim=True).div_(whole)
             else:
-                a = torch.mul(p, change, out=u).sum(dim, keepdim=True)
+                a = torch.mul(p, change, out=u).sum(dim, keepdim=True).div_(whole)
             change.sub_(a).mul_(p)
             if dim < 0:
-                a, change = a.unsqueeze(2), change.unsqueeze(2)
-            torch.mul(change, factor / (1 + a), out=out)
+                a, change, whole = (x.unsqueeze(2) for x in (a, change, whole))
+            torch.mul(change, factor / (whole * (1 + a)), out=out)
             return torch.log1p(a)
         if dim < 0:
             s, t = s.unsqueeze(2), t.unsqueeze(2)
