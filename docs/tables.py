@@ -15,19 +15,20 @@ from tests.benchmarks.study_table import table
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def results() -> dict[str, list[dict[str, Any]]]:
-    """What every measured run left, by bundle."""
-    runs: dict[str, list[dict[str, Any]]] = {}
-    for path in sorted(ROOT.glob("bundles/*/docs/results/*.json")):
-        runs.setdefault(path.parents[2].name, []).append(json.loads(path.read_text(encoding="utf-8")))
-    return runs
+def results() -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """What every measured run left, by bundle and data set; the bundle's own set has no name."""
+    runs: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for path in sorted(ROOT.glob("bundles/*/docs/results/**/*.json")):
+        bundle, _, _, *within = path.relative_to(ROOT / "bundles").parent.parts
+        runs.setdefault((bundle, "/".join(within)), []).append(json.loads(path.read_text(encoding="utf-8")))
+    return dict(sorted(runs.items()))
 
 
 def recipe_table() -> str:
     """One row for every recipe, from the `recipe:` block that its file starts with."""
     rows = ["| id | method | role | knowledge | scheme | tasks | certainty | measured on |", "|" + "---|" * 8]
     measured: dict[str, set[str]] = {}
-    for bundle, runs in results().items():
+    for (bundle, _), runs in results().items():
         for run in runs:
             measured.setdefault(run["recipe"], set()).add(bundle.split("_")[0])
     for file in sorted(ROOT.glob("monai_kd/recipes/*.yaml")):
@@ -41,11 +42,11 @@ def recipe_table() -> str:
 
 
 def result_tables() -> str:
-    """For every bundle its table, and how each row was made."""
+    """For every bundle and data set its table, and how each row was made."""
     parts = []
-    for bundle, runs in results().items():
+    for (bundle, name), runs in results().items():
         commands = {run["command"].replace(" --progress False", "") for run in runs}
         data = "; ".join(dict.fromkeys(f"{run['data']}, {run['split']}" for run in runs))
-        listed = "\n".join(sorted(commands))
-        parts.append(f"## {bundle}\n\n{data}.\n\n{table(runs)}\n\n```bash\n{listed}\n```")
+        listed, title = "\n".join(sorted(commands)), ", ".join(filter(None, (bundle, name)))
+        parts.append(f"## {title}\n\n{data}.\n\n{table(runs)}\n\n```bash\n{listed}\n```")
     return "\n\n".join(parts)

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Train one network of a bundle, test it, and keep its figures as one small file:
 
-    python -m tests.benchmarks.study BUNDLE METHOD [--seed 0] [--labeled_fraction 1] [--table] [MONAI's overrides]
+    python -m tests.benchmarks.study BUNDLE METHOD [--seed 0] [--labeled_fraction 1] [--set NAME] [MONAI's overrides]
+    python -m tests.benchmarks.study BUNDLE --table [--set NAME]
 
 METHOD is `teacher`, `alone` or a recipe. What was trained stands in `--output_dir` (default `study/BUNDLE`), a broken
-run is resumed there; the figures go to `bundles/BUNDLE/docs/results/`, and `--table` prints all that are there.
+run is resumed there; the figures go to `bundles/BUNDLE/docs/results/`, those of a data set that is not the bundle's own
+to a folder NAME in it, and `--table` prints all that are there.
 """
 
 from __future__ import annotations
@@ -122,25 +124,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("method", nargs="?", help="teacher, alone, or a recipe")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labeled_fraction", type=float, default=1.0)
+    parser.add_argument("--set", default="", metavar="NAME", help="of the data set, where it is not the bundle's own")
     parser.add_argument("--name", default="", help="of the row, where overrides make another method of it")
     parser.add_argument("--over", action="append", default=[], help="a file of the bundle's configs laid over it")
-    parser.add_argument("--output_dir", type=Path, help="of what is trained; by default study/BUNDLE")
+    parser.add_argument("--output_dir", type=Path, help="of what is trained; by default study/BUNDLE/NAME")
     parser.add_argument("--table", action="store_true", help="print the table of what was kept")
     args, tokens = parser.parse_known_args(argv)
     bundle = BUNDLES / args.bundle
-    results = bundle / "docs" / "results"
+    results = bundle / "docs" / "results" / args.set
     if args.table:
         print(table([json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))]))
         return
     extra = read_overrides(tokens)
-    folder = args.output_dir or Path("study") / args.bundle
+    folder = args.output_dir or Path("study") / args.bundle / args.set
     where = run(bundle, args.method, args.seed, args.labeled_fraction, folder.resolve(), extra, args.name, args.over)
     kept = {
         "command": typed_command(sys.argv[1:] if argv is None else argv),
         "method": args.name or args.method,
         "labeled_fraction": args.labeled_fraction,
     }
-    results.mkdir(exist_ok=True)
+    results.mkdir(parents=True, exist_ok=True)
     path = results / f"{where.name}.json"
     path.write_text(json.dumps({**kept, **figures(where)}, indent=1) + "\n", encoding="utf-8")
     print(path)

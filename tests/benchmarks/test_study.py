@@ -78,6 +78,8 @@ def test_a_study_trains_tests_resumes_and_keeps_its_figures(tmp_path, monkeypatc
         "| alone",
         "| kd",
     ]
+    study.main([bundle.name, "alone", "--set", "other", *shared])
+    assert (bundle / "docs" / "results" / "other" / "alone_1_seed0.json").is_file()
 
 
 def test_folders_of_this_machine_are_left_out_wherever_they_are():
