@@ -18,7 +18,7 @@ from monai_kd.handlers.run_lock import RunLock
 from monai_kd.utils import CheckpointError, check_finite, read_state, unwrap, write_state
 from monai_kd.utils.atomic import probe_folder
 
-__all__ = ["Checkpoint"]
+__all__ = ["Checkpoint", "checkpoints_of"]
 
 
 class Checkpoint:
@@ -86,7 +86,11 @@ class Checkpoint:
             engine.add_event_handler(Events.COMPLETED, self._last)
         if self.lock is not None and engine.state.rank == 0:
             self.lock.release_after(engine)
-        if first and self.resume and (self.path.is_file() or self.previous.is_file()):
+        self.go_on(engine)
+
+    def go_on(self, engine: Any) -> None:
+        """Load the file if the run is to go on from it and has not yet; done by itself when the run starts."""
+        if self.resume and self.newest is None and (self.path.is_file() or self.previous.is_file()):
             self.load(engine)
 
     def _save(self, engine: Any) -> None:
@@ -173,6 +177,26 @@ class Checkpoint:
         for name, handler in _stateful_handlers(engine).items():
             parts[f"handlers.{name}"] = handler
         return parts
+
+
+def checkpoints_of(engine: Engine) -> list[Checkpoint]:
+    """The `Checkpoint`s that are attached to `engine`.
+
+    Args:
+        engine: of any kind.
+
+    Example::
+
+        >>> from ignite.engine import Engine
+        >>> from monai_kd.handlers import Checkpoint
+        >>> from monai_kd.handlers.checkpoint import checkpoints_of
+        >>> engine, handler = Engine(lambda engine, batch: None), Checkpoint("output")
+        >>> handler.attach(engine)
+        >>> checkpoints_of(engine) == [handler]
+        True
+    """
+    owners = (getattr(function, "__self__", None) for function, *_ in engine._event_handlers[Events.STARTED])
+    return [owner for owner in owners if isinstance(owner, Checkpoint)]
 
 
 def _stateful_handlers(engine: Any) -> dict[str, Any]:

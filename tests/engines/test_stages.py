@@ -109,6 +109,41 @@ def test_handlers_live_through_the_rounds(tmp_path):
     assert states[0] == states[1]
 
 
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("turn", [2, 3, 4])  # which of the turns is cut short, in its second epoch
+def test_trainers_go_on_together_where_they_were_interrupted(tmp_path, turn):
+    def peers(folder, stop_at=0):
+        torch.manual_seed(0)
+        one, other = Classifier(), Classifier(width=2)
+        trainers, turns = [], []
+        for name, a, b in (("one", one, other), ("other", other, one)):
+            passes, terms = {"teacher": {"network": Teacher(b)}}, {"label": LABEL, "mimic": MIMIC}
+            trainer = make_trainer(nn.Sequential(a, nn.Dropout(0.5)), passes, terms, batches(2))
+
+            def stop(engine):
+                if engine not in turns[-1:]:
+                    turns.append(engine)
+                if len(turns) == stop_at and engine.state.epoch % 2 == 0:
+                    raise Stopped
+
+            trainer.add_event_handler(Events.EPOCH_STARTED, stop)
+            Checkpoint(tmp_path / folder, f"{name}.pt", resume=True).attach(trainer)
+            trainers.append(trainer)
+        return one, other, trainers
+
+    whole = peers("whole")
+    alternate(whole[2], 3, 2)
+    with pytest.raises(Stopped):
+        alternate(peers("cut", turn)[2], 3, 2)
+    cut = peers("cut")
+    alternate(cut[2], 3, 2)
+    assert [t.state.epoch for t in cut[2]] == [6, 6]
+    assert same(cut[0], whole[0].state_dict()) and same(cut[1], whole[1].state_dict())
+
+
 @pytest.mark.parametrize(
     ("count", "rounds", "epochs"), [(0, 1, 1), (2, 0, 1), (2, 1, 0), (2, 1, [1]), (2, 1, [1, 0]), (1, 1, [])]
 )
