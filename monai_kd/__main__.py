@@ -95,6 +95,9 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--multilabel", action="store_true", help="labels are lists of zeros and ones")
     check.add_argument("--json", dest="json_file", metavar="FILE", help="where to write all that was found")
     check.add_argument("--workers", metavar="N", type=int, default=1, help="threads that read (1)")
+    check.add_argument(
+        "--checksums", metavar="FILE", help="as of sha256sum: written if it is not there, else every file is compared"
+    )
 
     bundle = add("check-bundle", "say what of a bundle could run code that is not MONAI's; nothing of it is run")
     bundle.add_argument("folder", metavar="DIR", help="the bundle's folder")

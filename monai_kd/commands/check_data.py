@@ -19,6 +19,7 @@ def check_data(
     multilabel: bool = False,
     json_file: str | os.PathLike | None = None,
     workers: int = 1,
+    checksums: str | os.PathLike | None = None,
 ) -> tuple[str, int]:
     """Check a data set before training: every file to its last byte, labels, geometry, classes, leaks.
 
@@ -28,12 +29,13 @@ def check_data(
         multilabel: labels are lists of zeros and ones; by default they are if one of them is a list.
         json_file: where to write all findings, counts and ranges; the text shows the first 50.
         workers: threads that read files.
+        checksums: a file as of `sha256sum`: written if it is not there and no error is found, else compared.
 
     Returns:
         The text, and the exit status: 1 if there is an error.
 
     Raises:
-        DataError: there is no `dataset.json`, or it is none.
+        DataError: there is no `dataset.json`, or it is none; a line of `checksums` is no checksum.
 
     Example::
 
@@ -44,10 +46,13 @@ def check_data(
         >>> print(text.splitlines()[0], status)
         training: 160 cases (0: 28, 1: 31, 2: 101) 0
     """
-    report = check_dataset(dataset, num_classes, multilabel or None, workers=workers)
+    there = checksums is not None and os.path.isfile(checksums)
+    report = check_dataset(dataset, num_classes, multilabel or None, workers=workers, checksums=checksums)
     if json_file is not None:
         write_text(json_file, json.dumps(report.to_json(), indent=1) + "\n")
-    return "\n".join(filter(None, [*_counts(report), report.table(), _end(report)])), int(not report.ok)
+    done = "compared" if there else "written" if report.ok else "not written, for there are errors"
+    told = f"{checksums}: {done}" if checksums is not None else ""
+    return "\n".join(filter(None, [*_counts(report), report.table(), told, _end(report)])), int(not report.ok)
 
 
 def _counts(report: DatasetReport) -> list[str]:

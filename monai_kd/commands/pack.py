@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,9 @@ import monai_kd
 from monai_kd.commands.composition import Composition, config_files, importable, in_bundle, merge
 from monai_kd.commands.plain import foreign, strings
 from monai_kd.commands.reached import reached
+from monai_kd.networks.weights import read_weights
+from monai_kd.utils import write_state
+from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError
 
 __all__ = ["pack"]
@@ -30,7 +32,8 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
 
     Its `train.json` is the bundle's with the recipe in it, and `train_teacher.json` or `train_alone.json` are the
     bundle's own, each with all that it needs. `metadata.json` says by which recipe, from which paper and from which
-    teacher, by checksum. The student's files `models/model.*` come along if there are any, the teacher never does.
+    teacher, by checksum. The student's files `models/model.*` come along if there are any, the teacher never does;
+    `model.pt` once more as `model.safetensors`, with its checksum beside it.
 
     Args:
         composed: a bundle's training and what is laid over it.
@@ -40,6 +43,7 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         ConfigError: `out` holds something; what is laid over the bundle is no recipe, or one that publishes another
             network than the plain student; `inference` names other classes than MONAI's and torch's, or would build
             another network than `train`; a file has no equal in JSON.
+        CheckpointError: the student's weights cannot be read, are not what their checksum says, or are no tensors.
     """
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
@@ -100,7 +104,7 @@ def _teachers(composed: Composition, configs: dict[str, Any]) -> dict[str, str]:
         for path in map(Path, [value] if isinstance(value, (str, os.PathLike)) else value):
             if path.is_file():
                 inside = path.resolve().is_relative_to(root)
-                found[path.resolve().relative_to(root).as_posix() if inside else path.name] = _sha256(path)
+                found[path.resolve().relative_to(root).as_posix() if inside else path.name] = file_sha256(path)
     return found
 
 
@@ -154,15 +158,10 @@ def _carry(bundle: Path, build: Path, teachers: set[str]) -> None:
         elif (bundle / name).is_file():
             shutil.copy(bundle / name, build / name)
     for file in sorted((bundle / "models").glob("model.*")):
-        if _sha256(file) in teachers:
+        if file_sha256(file) in teachers:
             raise ConfigError("is the teacher", where=str(file), fix="models/ is for the student; train it first")
         (build / "models").mkdir(exist_ok=True)
         shutil.copy(file, build / "models")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    student = bundle / "models" / "model.pt"
+    if student.is_file():
+        write_state(build / "models" / "model.safetensors", read_weights(student))

@@ -18,3 +18,4 @@ from .snapshot import Snapshot
 from .sync import SyncGradients
 from .teacher_guard import TeacherGuard
 from .term_logger import TermLogger
+from .validation_score import ValidationScore

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import nn
 from monai_kd.networks.fast import choose_fast
 from monai_kd.utils import ConfigError, is_compiled, unwrap
 
-__all__ = ["Teacher", "in_mode", "teachers_in"]
+__all__ = ["Teacher", "frozen_teachers", "in_mode", "teachers_in"]
 
 
 @contextmanager
@@ -43,6 +43,27 @@ def teachers_in(network: nn.Module) -> Iterator[Teacher]:
         if isinstance(layer, Teacher):
             yield layer
             yield from teachers_in(layer.network)
+
+
+def frozen_teachers(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Every network that teaches and stays as it is, out of any wrapper, by what an error calls it.
+
+    Args:
+        networks: of the passes, by name; copies of the student, which are meant to move, are passed over.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.networks import Teacher
+        >>> from monai_kd.networks.teacher import frozen_teachers
+        >>> frozen_teachers({"teacher": Teacher(torch.nn.Linear(4, 2)), "peer": torch.nn.Linear(4, 2)})
+        {"pass 'teacher'": Linear(in_features=4, out_features=2, bias=True)}
+    """
+    found: dict[str, nn.Module] = {}
+    for name, network in networks.items():
+        frozen = [teacher.network for teacher in teachers_in(network) if not teacher.copied]
+        found |= {f"pass {name!r}" + (f", teacher {i}" if i else ""): unwrap(n) for i, n in enumerate(frozen)}
+    return found
 
 
 class Teacher(nn.Module):

@@ -13,9 +13,34 @@ from torch import nn
 
 from monai_kd.utils import CheckpointError, read_state, suggest, unwrap
 
-__all__ = ["check_resettable", "fresh_copy", "load_weights", "reset_parameters"]
+__all__ = ["check_resettable", "fresh_copy", "load_weights", "loaded_from", "read_weights", "reset_parameters"]
 
 Network = TypeVar("Network", bound=nn.Module)
+
+
+def read_weights(path: str | os.PathLike) -> Mapping[str, Any]:
+    """Read a flat state dict, or the one that a file holds under `state_dict`, `model` or `network`.
+
+    Args:
+        path: the file (`.pt` or `.safetensors`); see :func:`monai_kd.utils.read_state` for its checksum.
+
+    Raises:
+        CheckpointError: it is missing, damaged, not what its checksum says, or holds something else.
+    """
+    state: Mapping[str, Any] = read_state(path)
+    for key in ("state_dict", "model", "network"):
+        if isinstance(state.get(key), Mapping):
+            state = state[key]
+    return state
+
+
+def loaded_from(network: nn.Module) -> Path | None:
+    """Which file :func:`load_weights` read last into this network, or into the one it is a copy of; None if none.
+
+    Args:
+        network: out of any wrapper.
+    """
+    return getattr(unwrap(network), "_loaded_from", None)
 
 
 def load_weights(network: Network, path: str | os.PathLike, hint: str = "") -> Network:
@@ -23,11 +48,12 @@ def load_weights(network: Network, path: str | os.PathLike, hint: str = "") -> N
 
     Args:
         network: receives the weights.
-        path: file of a plain state dict, or a mapping that holds one under `state_dict`, `model` or `network`.
+        path: as of :func:`read_weights`.
         hint: what to run if the file is missing.
 
     Raises:
-        CheckpointError: the file is missing, or is not exactly this network's state; names the file and the keys.
+        CheckpointError: the file is missing or not what its checksum says, or is not exactly this network's state;
+            names the file and the keys.
 
     Example::
 
@@ -41,10 +67,7 @@ def load_weights(network: Network, path: str | os.PathLike, hint: str = "") -> N
     path = Path(path)
     if not path.is_file():
         raise CheckpointError("no such file", where=str(path), fix=hint)
-    state: Mapping[str, Any] = read_state(path)
-    for key in ("state_dict", "model", "network"):
-        if isinstance(state, Mapping) and isinstance(state.get(key), Mapping):
-            state = state[key]
+    state = read_weights(path)
     target = unwrap(network)
     own = target.state_dict()
     missing, extra = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
@@ -61,6 +84,7 @@ def load_weights(network: Network, path: str | os.PathLike, hint: str = "") -> N
             fix="build the network as it was built when the file was written",
         )
     target.load_state_dict(state)
+    object.__setattr__(target, "_loaded_from", path)  # a path: TorchScript, which is published, passes it over
     return network
 
 

@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from monai_kd.utils.atomic import replacing
+from monai_kd.utils.checksums import check_sum, file_sha256, sum_beside, write_sums
 from monai_kd.utils.errors import CheckpointError, DataError
 
 __all__ = ["read_json", "read_state", "write_state", "write_text", "write_torchscript"]
@@ -23,11 +25,15 @@ __all__ = ["read_json", "read_state", "write_state", "write_text", "write_torchs
 def read_state(path: str | os.PathLike) -> dict[str, Any]:
     """Read a file of tensors and plain values (`.pt`, `.safetensors`); nothing in it is executed.
 
+    A `.safetensors` file is read only with its checksum beside it, `NAME.sha256` as `sha256sum NAME` prints it. Any
+    other file is compared with such a checksum if there is one.
+
     Args:
         path: the file.
 
     Raises:
-        CheckpointError: there is no such file, it is damaged, or it holds something else.
+        CheckpointError: there is no such file, it is damaged, it is not what its checksum says, or it holds something
+            else.
 
     Example::
 
@@ -41,14 +47,17 @@ def read_state(path: str | os.PathLike) -> dict[str, Any]:
     where = str(path)
     if not os.path.isfile(path):
         raise CheckpointError("no such file", where=where)
+    check_sum(path, required=_is_safe(path))
     try:
+        if _is_safe(path):
+            return safetensors.torch.load(Path(path).read_bytes())
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file breaks torch's reader anywhere, with a KeyError as well
         raise CheckpointError(
             "cannot be read as a file of weights",
             where=where,
             why="it is damaged, or holds more than tensors and plain values",
-            fix="write it again with torch.save(network.state_dict(), path), or as safetensors",
+            fix="write it again with torch.save(network.state_dict(), path), or monai_kd.utils.write_state",
         ) from error
     if not isinstance(state, dict):
         raise CheckpointError(f"holds a {type(state).__name__}, not weights by name", where=where)
@@ -58,6 +67,9 @@ def read_state(path: str | os.PathLike) -> dict[str, Any]:
 def write_state(path: str | os.PathLike, state: Mapping[str, Any], previous: str | os.PathLike | None = None) -> None:
     """Write tensors and plain values beside the file and rename it: it is whole, or as it was, even if it is killed.
 
+    A `.safetensors` file gets its checksum beside it, after it: a kill between the two leaves a file that
+    :func:`read_state` refuses. Beside any other file a checksum of what it was is removed.
+
     Args:
         path: the file; its folder is made if need be.
         state: its content, as from `state_dict()`.
@@ -65,6 +77,7 @@ def write_state(path: str | os.PathLike, state: Mapping[str, Any], previous: str
 
     Raises:
         CheckpointWriteError: the disk is full, read-only, or refuses for another reason; the file is as it was.
+        CheckpointError: something in `state` is no tensor, and `path` ends in `.safetensors`.
 
     Example::
 
@@ -75,8 +88,29 @@ def write_state(path: str | os.PathLike, state: Mapping[str, Any], previous: str
         >>> read_state(path)
         {'weight': tensor([1.])}
     """
+    content = _as_safetensors(state, str(path)) if _is_safe(path) else None
     with replacing(path, _size(state), previous) as beside:
-        torch.save(state, beside)
+        if content is None:
+            torch.save(state, beside)
+        else:
+            beside.write_bytes(content)
+        sum_beside(path).unlink(missing_ok=True)
+    if content is not None:
+        write_sums(sum_beside(path), {Path(path).name: file_sha256(path)})
+
+
+def _is_safe(path: str | os.PathLike) -> bool:
+    return Path(path).suffix.lower() == ".safetensors"
+
+
+def _as_safetensors(state: Mapping[str, Any], where: str) -> bytes:
+    """The content of a `.safetensors` file; tensors that share memory are written each by itself."""
+    for name, value in state.items():
+        if not isinstance(value, Tensor):
+            what = f"{name!r} is a {type(value).__name__}, and safetensors holds tensors only"
+            raise CheckpointError(what, where=where, fix="write it as .pt")
+    own = {name: value.detach().cpu().clone(memory_format=torch.contiguous_format) for name, value in state.items()}
+    return safetensors.torch.save(own, {"format": "pt"})
 
 
 def write_torchscript(path: str | os.PathLike, network: nn.Module) -> None:

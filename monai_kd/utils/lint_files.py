@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import ast
 import configparser
-import hashlib
 import re
 import zipfile
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from monai_kd.utils.checksums import check_sum, sum_beside
 from monai_kd.utils.errors import CheckpointError
 from monai_kd.utils.files import read_state
 from monai_kd.utils.lint_config import Finding
@@ -97,6 +97,8 @@ def _leads_outside(text: str) -> bool:
 
 
 def _weights(path: Path, file: str) -> list[Finding]:
+    if changed := _changed(path, file):
+        return changed
     if _is_torchscript(path):
         return _torchscript(path, file)
     fix = "ask for safetensors, or convert it where nothing is lost: in a container without network"
@@ -144,15 +146,16 @@ def _holds_objects(opened: Any) -> bool:
 
 
 def _checksum(path: Path, file: str) -> list[Finding]:
-    beside = path.with_name(f"{path.name}.sha256")
-    if not beside.is_file():
-        return [Finding("warning", file, "", "has no checksum beside it", f"ask for {beside.name}")]
-    digest = hashlib.sha256()
-    with path.open("rb") as opened:
-        while block := opened.read(1 << 20):
-            digest.update(block)
-    if beside.read_text(encoding="utf-8", errors="replace").lower().split()[:1] != [digest.hexdigest()]:
-        return [Finding("error", file, "", "is not what its checksum says", "fetch it again")]
+    if not sum_beside(path).is_file():
+        return [Finding("warning", file, "", "has no checksum beside it", f"ask for {sum_beside(path).name}")]
+    return _changed(path, file)
+
+
+def _changed(path: Path, file: str) -> list[Finding]:
+    try:
+        check_sum(path)
+    except CheckpointError as error:
+        return [Finding("error", file, "", error.what, "fetch it again")]
     return []
 
 

@@ -172,6 +172,14 @@ def test_model_card_has_monais_headings(bundle):
     assert [heading for heading in HEADINGS if heading not in found] == []
 
 
+def test_every_published_network_keeps_its_validation_score(bundle):
+    handlers = ConfigParser.load_config_file(bundle / "configs" / "train.yaml")["train"]["handlers"]
+    names = [handler["_target_"].rpartition(".")[2] for handler in handlers]
+    score = handlers[names.index("FinalModelSaver") + 1]
+    assert score["_target_"] == "monai_kd.handlers.ValidationScore"
+    assert (score["path"], score["evaluator"]) == ("@checkpoint", "@validate::evaluator")
+
+
 def test_inference_names_monai_and_torch_only(bundle):
     assert foreign(ConfigParser.load_config_file(inference(bundle))) == []
 

@@ -12,10 +12,12 @@ from monai.bundle import ConfigParser
 
 import monai_kd
 from monai_kd.__main__ import main
+from monai_kd.commands.check_bundle import findings
 from monai_kd.commands.composition import compose
 from monai_kd.commands.pack import pack
 from monai_kd.commands.reached import reached
-from monai_kd.utils.errors import ConfigError
+from monai_kd.utils import read_state
+from monai_kd.utils.errors import CheckpointError, ConfigError
 
 FITTING = ["--layers", "{}", "--spatial_dims", "2"]  # what fitnets needs and the toy bundle lacks
 
@@ -57,6 +59,8 @@ def test_holds_what_a_bundle_needs_and_nothing_else(taught):
         "configs/train_alone.json",
         "docs/README.md",
         "models/model.pt",
+        "models/model.safetensors",
+        "models/model.safetensors.sha256",
         "scripts/__init__.py",
         "scripts/words.py",
     ]
@@ -72,6 +76,22 @@ def test_metadata_says_where_it_comes_from(taught):
     }
     assert metadata["required_packages_version"] == {"monai-kd": monai_kd.__version__}
     assert metadata["version"] == "0.1.0"
+
+
+def test_the_student_is_published_as_safetensors_too(taught):
+    written = torch.load(taught / "models" / "model.pt", weights_only=True)
+    (taught / "models" / "model.safetensors").write_bytes(b"of another training")
+    out = packed(taught)
+    published = read_state(out / "models" / "model.safetensors")
+    assert published.keys() == written.keys() and all(published[k].equal(v) for k, v in written.items())
+    assert [one for one in findings(out) if one.file.startswith("models")] == []
+
+
+def test_a_student_that_is_not_what_its_checksum_says_is_refused(taught, tmp_path):
+    (taught / "models" / "model.pt.sha256").write_text(64 * "0")
+    with pytest.raises(CheckpointError, match=r"models/model.pt: is not what its checksum says"):
+        packed(taught)
+    assert [path.name for path in tmp_path.iterdir()] == [taught.name]
 
 
 def test_a_teacher_that_does_not_teach_is_not_named(taught):

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+import copy
+import zipfile
+
 import pytest
 import torch
 from monai.networks.nets import resnet10
 from torch import nn
 
 from monai_kd.networks import fresh_copy, load_weights, reset_parameters
-from monai_kd.utils import CheckpointError
+from monai_kd.networks.weights import loaded_from
+from monai_kd.utils import CheckpointError, write_state, write_torchscript
 from tests.nets import Classifier, same, state_of
 
 
@@ -144,3 +148,20 @@ def test_a_networks_own_initialisation_comes_last_and_covers_its_layers():
     assert network.token.token.item() == 5 and (network.head.weight == 7).all()
     with pytest.raises(CheckpointError, match=r"layer 'other' \(Token\)"):
         reset_parameters(nn.ModuleDict({"network": network, "other": Token()}))
+
+
+def test_loads_safetensors(tmp_path):
+    written, network = Classifier(), Classifier()
+    write_state(tmp_path / "model.safetensors", written.state_dict())
+    assert same(load_weights(network, tmp_path / "model.safetensors"), written.state_dict())
+
+
+def test_knows_which_file_it_was_loaded_from_and_does_not_publish_it(tmp_path):
+    network = nn.Linear(2, 1)
+    assert loaded_from(network) is None
+    torch.save(network.state_dict(), tmp_path / "teacher.pt")
+    load_weights(torch.compile(network, backend="eager"), tmp_path / "teacher.pt")
+    assert loaded_from(network) == loaded_from(copy.deepcopy(network)) == tmp_path / "teacher.pt"
+    write_torchscript(tmp_path / "model.ts", network)
+    with zipfile.ZipFile(tmp_path / "model.ts") as archive:
+        assert not any(b"teacher.pt" in archive.read(name) for name in archive.namelist())

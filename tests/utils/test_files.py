@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from monai_kd.utils import CheckpointError, read_state
+from monai_kd.utils import CheckpointError, read_state, write_state
+from monai_kd.utils.checksums import file_sha256, sum_beside, write_sums
 
 
 def test_reads_what_was_written(tmp_path):
@@ -54,3 +55,35 @@ def test_what_is_no_mapping_is_named(tmp_path, content):
     torch.save(content, tmp_path / "state.pt")
     with pytest.raises(CheckpointError, match=f"state.pt: holds a {type(content).__name__}"):
         read_state(tmp_path / "state.pt")
+
+
+def test_safetensors_are_written_with_their_checksum_and_read_to_the_last_bit(tmp_path):
+    shared = torch.randn(3, 4)
+    state = {"a": shared, "b": shared, "turned": shared.T, "half": shared.half(), "count": torch.tensor(7)}
+    write_state(tmp_path / "model.safetensors", state)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["model.safetensors", "model.safetensors.sha256"]
+    read = read_state(tmp_path / "model.safetensors")
+    assert read.keys() == state.keys()
+    assert all(read[k].dtype == v.dtype and read[k].equal(v) for k, v in state.items())
+
+
+def test_safetensors_hold_tensors_only(tmp_path):
+    with pytest.raises(CheckpointError, match=r"model.safetensors: 'epoch' is a int, and safetensors holds tensors"):
+        write_state(tmp_path / "model.safetensors", {"weight": torch.ones(1), "epoch": 3})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_safetensors_is_named_though_its_checksum_fits(tmp_path):
+    path = tmp_path / "model.safetensors"
+    torch.save({"weight": torch.ones(1)}, path)
+    write_sums(sum_beside(path), {path.name: file_sha256(path)})
+    with pytest.raises(CheckpointError, match=r"model.safetensors: cannot be read.*write it again"):
+        read_state(path)
+
+
+@pytest.mark.parametrize("name", ["model.pt", "model.safetensors"])
+def test_a_file_that_is_written_anew_can_be_read(tmp_path, name):
+    for value in (1.0, 2.0):
+        write_state(tmp_path / name, {"weight": torch.tensor(value)})
+        assert read_state(tmp_path / name)["weight"] == value
+        write_sums(sum_beside(tmp_path / name), {name: file_sha256(tmp_path / name)})

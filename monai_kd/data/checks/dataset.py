@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_kd.data.checks.case import check_case, find_files, job
+from monai_kd.data.checks.checksums import compare_checksums, write_checksums
 from monai_kd.data.checks.dicom import quiet
 from monai_kd.data.checks.facts import BadFile, FileFacts
 from monai_kd.data.checks.files import check_file
@@ -33,12 +34,16 @@ def check_dataset(
     keys: Sequence[str] | None = None,
     max_voxels: int = 2**31,
     workers: int = 1,
+    checksums: str | os.PathLike | None = None,
 ) -> DatasetReport:
     """Read a whole data set before training and say all that is wrong with it; nothing stops at the first fault.
 
     Each file is read to its last byte (with its checksum, where it has one) and must hold finite numbers; a header that
     declares more than the file can hold is not believed, so nothing of that size is allocated. The files of a case must
     lie on one grid, labels must be in range, and no patient and no image may be in two sections or folds.
+
+    A flipped bit in a file without a checksum of its own (`.nii`, `.dcm`, `.npy`, `.bmp`) is still an image. It is
+    found with `checksums`: the SHA-256 of every file and of the list, from when they were last known to be sound.
 
     Args:
         path: a `dataset.json` (see :func:`load_datalist`), or its folder.
@@ -47,12 +52,16 @@ def check_dataset(
         keys: of the files of an item, besides its label; None takes `image` and all that look like files.
         max_voxels: most voxels of one file; a header that declares more is refused.
         workers: threads that read files.
+        checksums: a file as of `sha256sum`, with paths from the list's folder. If there is none it is written, unless
+            an error was found; otherwise a file that changed, has no checksum in it, or is gone is an error. With other
+            `keys` there are other files.
 
     Returns:
         The findings, and how many cases there are of each class.
 
     Raises:
-        DataError: there is no `dataset.json`, or it is none.
+        DataError: there is no `dataset.json`, or it is none; a line of `checksums` is no checksum.
+        CheckpointWriteError: `checksums` cannot be written.
 
     Example::
 
@@ -97,6 +106,10 @@ def check_dataset(
         report.shapes[key] = ranges(f.shape for k, f in good if k == key)  # type: ignore[assignment]
         if any(f.spacing for k, f in good if k == key):
             report.spacings[key] = ranges(f.spacing for k, f in good if k == key and f.spacing)
+    if checksums is not None and os.path.isfile(checksums):
+        report.findings += compare_checksums(Path(checksums), file, cases, workers)
+    elif checksums is not None and report.ok:
+        write_checksums(Path(checksums), file, cases, workers)
     return report
 
 

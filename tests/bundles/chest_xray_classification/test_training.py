@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 
@@ -79,6 +80,17 @@ def test_teacher_trains_and_is_evaluated(make, tmp_path):
     run(make("train_teacher.yaml", "evaluate.yaml"))
     (one,) = load_runs(tmp_path / "output")
     assert (one.role, one.parameters, one.setting) == ("teacher", 307506, "")
+
+
+def test_a_teacher_that_guesses_is_told(make, tmp_path, caplog):
+    run(make("train_teacher.yaml", val_interval=1, learning_rate=0.0))
+    score = json.loads((tmp_path / "teacher" / "model.score.json").read_text())
+    assert score["metric"] == "val_balanced_accuracy"
+    for best, told in ((0.5, 1), (0.9, 0)):
+        (tmp_path / "teacher" / "model.score.json").write_text(json.dumps({**score, "best": best}))
+        caplog.clear()
+        run(make())
+        assert caplog.text.count("the teacher's best val_balanced_accuracy was 0.500, no more than 0.500") == told
 
 
 def test_alone_trains_and_is_evaluated(make, tmp_path):
