@@ -28,6 +28,8 @@ class Pass:
             (`student.hint`).
         network: the network; None is the trainer's own, the one the stage trains.
         taps: {tap: layer path as in `named_modules()`}.
+        deep_supervision: an answer with one axis more than the image (the first key) is a stack of heads; False for a
+            network that answers with such a tensor, as of views [N, V, C, H, W].
 
     Example::
 
@@ -44,10 +46,12 @@ class Pass:
         keys: str | Sequence[str] = "image",
         network: nn.Module | None = None,
         taps: Mapping[str, str] | None = None,
+        deep_supervision: bool = True,
     ) -> None:
         self.keys: tuple[str, ...] = ensure_tuple(keys)
         self.network = network
         self.taps = {tap: path for tap, path in (taps or {}).items() if path is not None}
+        self.deep_supervision = deep_supervision
         self._plans: dict[tuple, tuple[dict[str, str], bool]] = {}
         self._seen: set[frozenset[str]] = set()  # taps that a whole forward has shown to be sound
 
@@ -68,7 +72,8 @@ class Pass:
             UnknownLayerError: a tap is on no layer.
         """
         taps, output_wanted = self._plan(name, wanted)
-        image_dims = inputs[0].ndim if inputs and isinstance(inputs[0], Tensor) else 0
+        stacked = self.deep_supervision and bool(inputs) and isinstance(inputs[0], Tensor)
+        image_dims = inputs[0].ndim if stacked else 0
         if isinstance(network, Teacher):
             return self._teach(name, network, inputs, taps, output_wanted, image_dims)
         if not taps:

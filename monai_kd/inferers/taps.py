@@ -49,7 +49,8 @@ def entries(name: str, value: Any, image_dims: int = 0) -> dict[str, Tensor]:
 
 def _versions(output: Any) -> list[int]:
     """How often each tensor of a layer's output was written to."""
-    return [t._version for t in ((output,) if isinstance(output, Tensor) else entries("", output).values())]
+    tensors = (output,) if isinstance(output, Tensor) else entries("", output).values()
+    return [0 if t.is_inference() else t._version for t in tensors]  # inference mode counts none
 
 
 class Taps:

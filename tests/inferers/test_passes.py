@@ -25,6 +25,11 @@ def dynunet(**kwargs) -> DynUNet:
     )
 
 
+class Viewing(nn.Module):
+    def forward(self, image):
+        return image.unsqueeze(1).repeat(1, 4, 1, 1, 1)
+
+
 class Adding(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return a - 2 * b
@@ -81,6 +86,14 @@ def test_dynunet_answers_alike_in_training_and_evaluation():
     training, evaluation = (Pass().run("p", network.train(mode), (x,)) for mode in (True, False))
     assert set(training) == {"p", "p.0", "p.1"} and set(evaluation) == {"p"}
     assert training["p"].shape == evaluation["p"].shape == (1, 2, 8, 8, 8)
+
+
+@pytest.mark.parametrize("teacher", [False, True])
+def test_an_answer_with_one_axis_more_stays_whole_if_it_is_no_stack_of_heads(teacher):
+    network = Teacher(Viewing()) if teacher else Viewing()
+    answer = Pass(deep_supervision=False).run("views", network, (torch.ones(2, 3, 8, 8),))
+    assert {name: tuple(x.shape) for name, x in answer.items()} == {"views": (2, 4, 3, 8, 8)}
+    assert "views.3" in Pass().run("views", network, (torch.ones(2, 3, 8, 8),))
 
 
 def test_segresnet_with_deep_supervision_answers_with_a_list():

@@ -84,6 +84,13 @@ def test_notes_what_the_layers_gave():
     assert torch.equal(note.noted["high"], network.norm(note.noted["low"]).tanh())
 
 
+def test_notes_in_inference_mode():
+    network, x = Classifier(), images()
+    with torch.inference_mode(), Taps(network, {"low": "conv"}) as note:
+        network(x)
+    assert torch.equal(note.noted["low"], network.conv(x))
+
+
 def test_two_names_for_one_layer():
     network = Classifier()
     with Taps(network, {"a": "act", "b": "act"}) as note:
