@@ -9,10 +9,10 @@ SUITE := $(BIN)/python -m pytest $(ARGS)
 EXTRAS := dev,docs,export,topology,tracking,wsi
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types docs bench clean
+.PHONY: help install demo test test-slow lint format types docs bench bench-losses clean
 
 help: ## list what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 # torch comes first and alone: a range would let pip try several builds of several gigabytes
 $(VENV)/.runtime: setup.cfg pyproject.toml constraints.txt
@@ -55,6 +55,9 @@ docs: $(VENV)/.dev ## build the documentation into docs/_build, warnings are err
 
 bench: $(VENV)/.dev ## measure the cost of a step against a bare loop (a quarter of an hour)
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+bench-losses: $(VENV)/.dev ## measure each loss against its textbook form (a quarter of an hour); ARGS=RKD narrows it
+	$(BIN)/python -m tests.benchmarks.losses $(ARGS)
 
 clean: ## remove what the targets wrote; .venv stays
 	rm -rf demo bench build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
