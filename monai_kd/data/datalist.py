@@ -240,8 +240,11 @@ def _findings(label: Any, where: str, num_classes: int) -> np.ndarray:
 def _check_channels(file: str, count: int, where: str, key: str) -> None:
     if not file.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")):
         return
-    with Image.open(file) as picture:
-        mode, found = picture.mode, len(picture.getbands())
+    try:
+        with Image.open(file) as picture:
+            mode, found = picture.mode, len(picture.getbands())
+    except OSError:
+        return  # who reads it says so, or leaves it out if that is asked for
     if mode == "P":
         raise DataError(
             "has a colour palette, whose numbers are no grey values", where=where, fix="save it as RGB or grey"
