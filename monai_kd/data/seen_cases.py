@@ -65,4 +65,6 @@ def seen_names(items: Iterable[Mapping[str, Any]]) -> list[str]:
         ['a', 'b', 'group p1']
     """
     items = list(items)
-    return sorted({str(item["case"]) for item in items} | {f"group {item['group']}" for item in items if "group" in item})
+    return sorted(
+        {str(item["case"]) for item in items} | {f"group {item['group']}" for item in items if "group" in item}
+    )

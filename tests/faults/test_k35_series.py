@@ -8,6 +8,8 @@ import logging
 import pytest
 
 from monai_kd.data import check_dataset
+from monai_kd.transforms import read_series
+from monai_kd.utils import DataError
 from tests.faults.make import PATIENT, check_one, cut, faults, noise, write_dicom, write_list, write_series
 
 
@@ -25,12 +27,23 @@ def test_two_series_in_a_folder(tmp_path):
     assert faults(report, folder) == ["K35"] and "2 series, of 3 and 1 files" in report.table()
 
 
-@pytest.mark.parametrize(
-    ("heights", "severity"), [([0, 5, 30], "error"), ([0, 1, 2.1, 3.1], "warning"), ([0, 1, 1, 2], "error")]
-)
-def test_slices_at_unequal_distances(tmp_path, heights, severity):
+@pytest.mark.parametrize("heights", [[0, 5, 30], [0, 1, 2.1, 3.1], [0, 1, 1, 2]])
+def test_slices_at_unequal_distances(tmp_path, heights):
+    """What the reader refuses is an error of the check, too."""
     folder = write_series(tmp_path / "s", heights)
-    assert faults(check_one(tmp_path, folder), folder, severity) == ["K35"]
+    assert faults(check_one(tmp_path, folder), folder) == ["K35"]
+    with pytest.raises(DataError):
+        read_series(folder)
+
+
+def test_a_slice_that_is_moved_aside_or_has_no_place(tmp_path):
+    folder = write_series(tmp_path / "s", [0, 1, 2])
+    write_dicom(folder / "3.dcm", noise((8, 6)), ImagePositionPatient=[0.5, 0, 3])
+    assert faults(check_one(tmp_path, folder), folder) == ["K35"]
+    write_dicom(folder / "3.dcm", noise((8, 6)), ImagePositionPatient=None)
+    assert faults(check_one(tmp_path, folder), folder) == ["K34"]
+    with pytest.raises(DataError):
+        read_series(folder)
 
 
 def test_slices_of_two_shapes_or_directions(tmp_path):

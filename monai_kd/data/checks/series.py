@@ -15,8 +15,6 @@ from monai_kd.utils.dicom import TO_RAS, UNEVEN, dicom_files
 
 __all__ = ["check_series"]
 
-MISSING = 0.5  # of the distance between slices
-
 
 def check_series(folder: Path, label: bool, max_voxels: int) -> FileFacts:
     """Read a folder of DICOM files: one series, whose slices are alike and stand at equal distances.
@@ -90,7 +88,7 @@ def _sorted(slices: list[Slice], faults: list[tuple[str, str, str]]) -> tuple[li
     places = [one.place for one in slices if one.place is not None]
     if len(places) < len(slices):
         what = f"{len(slices) - len(places)} slices have no position: their order and affine are not known"
-        faults.append(("warning", "K34", what))
+        faults.append(("warning" if len(slices) == 1 else "error", "K34", what))
         return slices, 0.0
     if any(not np.allclose(place[:6], places[0][:6], atol=1e-3) for place in places):
         faults.append(("error", "K35", "its slices are turned to each other"))
@@ -98,12 +96,11 @@ def _sorted(slices: list[Slice], faults: list[tuple[str, str, str]]) -> tuple[li
     normal = np.cross(places[0][:3], places[0][3:6])
     heights = np.array([float(place[6:] @ normal) for place in places])
     order = np.argsort(heights, kind="stable")
-    gaps = np.diff(heights[order])
+    gaps, steps = np.diff(heights[order]), np.diff([places[i][6:] for i in order], axis=0)
     if gaps.size:
-        gap = float(np.median(gaps))
         if gaps.min() < 1e-4:
             faults.append(("error", "K35", "two of its slices are at one place"))
-        elif (worst := float(np.abs(gaps - gap).max() / gap)) > UNEVEN:
-            what = f"its slices stand {gaps.min():.4g} to {gaps.max():.4g} mm apart"
-            faults.append(("error" if worst > MISSING else "warning", "K35", what))
+        elif np.linalg.norm(steps - np.median(steps, axis=0), axis=1).max() > UNEVEN * np.median(gaps):
+            what = f"its slices stand {gaps.min():.4g} to {gaps.max():.4g} mm apart, unevenly"
+            faults.append(("error", "K35", what))
     return [slices[i] for i in order], float(np.median(gaps)) if gaps.size else 0.0
