@@ -10,8 +10,10 @@ from ignite.engine import Events
 from monai_kd.recipes import load_recipe
 from tests.bundles.workflows import run
 
-
-VALUES = {"rskd": {"subsets": {"many": [0, 1], "medium": [0, 2], "few": [1, 2]}}, "marini_ssl": {"annotation::threshold": 0.0}}
+VALUES = {
+    "rskd": {"subsets": {"many": [0, 1], "medium": [0, 2], "few": [1, 2]}},
+    "marini_ssl": {"annotation::threshold": 0.0},
+}
 
 
 class Broken(Exception):
