@@ -13,14 +13,13 @@ from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys as Keys
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from monai_kd.engines.whole_epochs import WholeEpochs
 from monai_kd.handlers import FiniteLoss, SyncGradients, TeacherGuard
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
 from monai_kd.networks import teachers_in
-from monai_kd.utils import ConfigError, is_distributed, plain, to_device, unique, unwrap
+from monai_kd.utils import ConfigError, is_distributed, is_parallel, plain, to_device, unique, unwrap
 
 __all__ = ["DistillationTrainer", "trainable"]
 
@@ -74,9 +73,9 @@ class DistillationTrainer(SupervisedTrainer):
 
     The trainer moves the passes' networks and the objective to the device, puts the learning ones in train mode, and
     under `torch.distributed` keeps every learning parameter that is in no `DistributedDataParallel` in step
-    (`SyncGradients`). MetaTensors of the batch are stripped once; the batch is decollated only if there is
-    `postprocessing`, unless `decollate` says so, and gradients are set to None between steps, as torch does, unless
-    `optim_set_to_none` says otherwise.
+    (`SyncGradients`); what the passes' networks hold besides, and copies of the student, start as rank 0's. MetaTensors
+    of the batch are stripped once; the batch is decollated only if there is `postprocessing`, unless `decollate` says
+    so, and gradients are set to None between steps, as torch does, unless `optim_set_to_none` says otherwise.
 
     Args:
         args: as of `SupervisedTrainer`: device, max_epochs, train_data_loader, network, optimizer, loss_function, ...
@@ -146,7 +145,7 @@ class DistillationTrainer(SupervisedTrainer):
         self._learners = [n for n in inferer.networks.values() if any(p.requires_grad for p in n.parameters())]
         self._refuse_teachers()
         sync.parameters = self._outside_ddp()
-        sync.networks = [n for n in (self.network, *self._learners) if not isinstance(n, DistributedDataParallel)]
+        sync.networks = self._started_by_rank_0()
         self.add_event_handler(Events.STARTED, self._check)
         self.add_event_handler(Events.ITERATION_STARTED, self._set_modes)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._forget)
@@ -198,9 +197,14 @@ class DistillationTrainer(SupervisedTrainer):
                 )
 
     def _outside_ddp(self) -> list[nn.Parameter]:
-        networks = [self.network, *self._learners]
-        wrapped = {id(p) for n in networks if isinstance(n, DistributedDataParallel) for p in n.parameters()}
+        wrapped = {id(p) for n in self._networks().values() if is_parallel(n) for p in n.parameters()}
         return [p for group in self.optimizer.param_groups for p in group["params"] if id(p) not in wrapped]
+
+    def _started_by_rank_0(self) -> list[nn.Module]:
+        """Networks that may be built from random numbers: all but those in DDP and teachers, which only copies are."""
+        networks = self._networks().values()
+        copies = [teacher.network for n in networks for teacher in teachers_in(n) if teacher.copied]
+        return [*(n for n in networks if not is_parallel(n)), *copies]
 
     def _check(self) -> None:
         self.inferer.check(self.network, {*self.loss_function.names(), self.pred})

@@ -13,7 +13,7 @@ from ignite.engine import Engine, Events
 from ignite.metrics import Metric
 from torch import Tensor, nn
 
-from monai_kd.handlers.random_state import random_state, set_random_state
+from monai_kd.handlers.random_state import random_states, set_random_states
 from monai_kd.handlers.run_lock import RunLock
 from monai_kd.utils import CheckpointError, check_finite, read_state, unwrap, write_state
 from monai_kd.utils.atomic import probe_folder
@@ -27,11 +27,12 @@ class Checkpoint:
     The file holds `network` (the plain student), `optimizer`, `trainer` (epoch, iteration), `scaler`, `passes`
     (networks of passes that learn or remember), `objective` (term weights), `handlers` (every handler with a state:
     `EMA` with its teacher, `Snapshot`, learning-rate schedulers) and `random` (states of torch's, numpy's and Python's
-    generators and of the data set's random transforms), only tensors and plain numbers, so it loads with
-    `weights_only=True`. It is written beside and then renamed, and the one before is kept as `checkpoint.previous.pt`:
-    whenever the run is killed, one of them is whole. The published student is another file: `FinalModelSaver` writes
-    `models/model.pt`. Before the first epoch a small file is written to the folder and removed, and the folder is
-    locked (:class:`RunLock`).
+    generators and of the data set's random transforms; a list, by rank, of several processes), only tensors and plain
+    numbers, so it loads with `weights_only=True`. It is written beside, then renamed, and the one before is kept as
+    `checkpoint.previous.pt`: whenever the run is killed, one of them is whole. The published student is another file:
+    `FinalModelSaver` writes `models/model.pt`. Before the first epoch a small file is written to the folder and
+    removed, and the folder is locked (:class:`RunLock`). Under `torch.distributed` every process has the handler, and
+    rank 0 writes.
 
     Args:
         save_dir: folder, made if need be.
@@ -80,9 +81,9 @@ class Checkpoint:
             if self.lock is not None:
                 self.lock.acquire()
         # here, not in attach: the handler runs last at the epoch's end, so that no later one draws random numbers
-        first = not engine.has_event_handler(self._save, Events.EPOCH_COMPLETED)
+        first = not engine.has_event_handler(self.save, Events.EPOCH_COMPLETED)
         if first:
-            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.save_interval), self._save)
+            engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.save_interval), self.save)
             engine.add_event_handler(Events.COMPLETED, self._last)
         if self.lock is not None and engine.state.rank == 0:
             self.lock.release_after(engine)
@@ -93,16 +94,16 @@ class Checkpoint:
         if self.resume and self.newest is None and (self.path.is_file() or self.previous.is_file()):
             self.load(engine)
 
-    def _save(self, engine: Any) -> None:
-        if engine.state.rank == 0:
-            self.save(engine)
-
     def _last(self, engine: Any) -> None:
         if engine.state.epoch % self.save_interval:  # else it is written already
-            self._save(engine)
+            self.save(engine)
 
     def save(self, engine: Any) -> None:
-        """Write the state of `engine` now."""
+        """Write the state of `engine` now; every process must call it, rank 0 writes."""
+        random = random_states(engine.data_loader)
+        if engine.state.rank:
+            self.newest = self.path  # written by rank 0: a later turn of this run does not resume
+            return
         parts = self._parts(engine)
         state = {name: part.state_dict() for name, part in parts.items()}
         check_finite(state["network"], f"{self.path}, network")
@@ -110,7 +111,7 @@ class Checkpoint:
             if name.startswith("passes."):  # of these the parameters: a memory may mark with nan what it has not seen
                 check_finite(dict(part.named_parameters()), f"{self.path}, {name}")
         previous = self.previous if self.keep_previous and self.newest == self.path else None
-        write_state(self.path, {**_nested(state), "random": random_state(engine.data_loader)}, previous)
+        write_state(self.path, {**_nested(state), "random": random}, previous)
         if self.newest is None or not self.keep_previous:
             self.previous.unlink(missing_ok=True)  # of another run
         self.newest = self.path
@@ -140,10 +141,12 @@ class Checkpoint:
             )
         engine.state.max_epochs = epochs  # what the run asks for, not what the saved one did
         try:
-            set_random_state(state["random"], engine.data_loader)
+            told = set_random_states(state["random"], engine.data_loader)
         except CheckpointError as error:
             raise error.at(str(path)) from None
         self.newest = path
+        if told:
+            engine.logger.warning(f"{path}: {told}")
         if why is None:
             engine.logger.info(f"resumes from {path}, epoch {engine.state.epoch}")
         else:
@@ -188,8 +191,7 @@ def checkpoints_of(engine: Engine) -> list[Checkpoint]:
     Example::
 
         >>> from ignite.engine import Engine
-        >>> from monai_kd.handlers import Checkpoint
-        >>> from monai_kd.handlers.checkpoint import checkpoints_of
+        >>> from monai_kd.handlers.checkpoint import Checkpoint, checkpoints_of
         >>> engine, handler = Engine(lambda engine, batch: None), Checkpoint("output")
         >>> handler.attach(engine)
         >>> checkpoints_of(engine) == [handler]

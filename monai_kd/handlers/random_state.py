@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.distributed as dist
 from monai.transforms import Randomizable
 from torch.utils.data import Dataset
 
-from monai_kd.utils import CheckpointError
+from monai_kd.utils import CheckpointError, is_distributed
 
-__all__ = ["random_state", "set_random_state"]
+__all__ = ["random_state", "random_states", "set_random_state", "set_random_states"]
 
 # ruff: noqa: NPY002  (MONAI and augmentation libraries draw from numpy's old generator)
 
@@ -59,7 +60,41 @@ def set_random_state(state: Mapping[str, Any], loader: Any) -> None:
     for transform, saved in zip(transforms, state["transforms"], strict=True):
         transform.R.set_state(_unpacked(saved))
     if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])  # of what there may be fewer now
+
+
+def random_states(loader: Any) -> dict[str, Any] | list[dict[str, Any]]:
+    """`random_state`; under `torch.distributed`, where every process must call it, a list of those of all ranks.
+
+    Args:
+        loader: what this process's trainer reads its batches from.
+    """
+    state = random_state(loader)
+    if not is_distributed():
+        return state
+    states = [state] * dist.get_world_size()
+    dist.all_gather_object(states, state)
+    return states
+
+
+def set_random_states(states: Mapping[str, Any] | list[Mapping[str, Any]], loader: Any) -> str:
+    """Put the generators of this process where those of the same rank were.
+
+    Args:
+        states: from `random_states`.
+        loader: with the same transforms.
+
+    Returns:
+        What is to be told if there were another number of processes; only rank 0 then goes on where it was, the others
+        stay as they are seeded.
+    """
+    rank, processes = (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
+    saved = states if isinstance(states, list) else [states]
+    if len(saved) == processes or rank == 0:
+        set_random_state(saved[rank], loader)
+    if len(saved) == processes:
+        return ""
+    return f"written by {len(saved)} processes, now there are {processes}: only rank 0 goes on with its random numbers"
 
 
 def _packed(state: Any) -> list[Any]:

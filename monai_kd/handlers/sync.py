@@ -19,13 +19,13 @@ __all__ = ["SyncGradients"]
 class SyncGradients:
     """Keep parameters outside `DistributedDataParallel` in step between processes: connectors, peers, heads.
 
-    Once, when the run starts, rank 0 broadcasts parameters and buffers. After every backward one flat all-reduce
-    averages the gradients, before a scaler or the optimiser sees them. A parameter without a gradient in every process
-    stays without one. `DistillationTrainer` attaches this by itself.
+    Once, when the run starts, rank 0 broadcasts parameters and buffers, also of what only remembers. After every
+    backward one flat all-reduce averages the gradients, before a scaler or the optimiser sees them. A parameter without
+    a gradient in every process stays without one. `DistillationTrainer` attaches this by itself.
 
     Args:
         parameters: what the optimiser holds outside `DistributedDataParallel`.
-        networks: whose buffers rank 0 broadcasts at the start.
+        networks: whose parameters, frozen ones included, and buffers rank 0 broadcasts at the start.
 
     Example::
 
@@ -46,7 +46,8 @@ class SyncGradients:
 
     def broadcast(self) -> None:
         """Give every process rank 0's parameters and buffers."""
-        broadcast(*self.parameters, *(b for network in self.networks for b in network.buffers()))
+        held = [t for network in self.networks for t in (*network.parameters(), *network.buffers())]
+        broadcast(*{id(t): t for t in (*self.parameters, *held)}.values())
 
     @torch.no_grad()
     def average(self) -> None:

@@ -9,6 +9,7 @@ from monai_kd.losses.checks import check_logits, check_positive, check_reduction
 from monai_kd.losses.divergence import bernoulli_kl
 from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows, reduce_total
 from monai_kd.losses.total import total_bernoulli_kl
+from monai_kd.utils import ConfigError
 
 __all__ = ["BinaryKDLoss"]
 
@@ -19,16 +20,18 @@ class BinaryKDLoss(nn.Module):
     .. math:: L = \\frac{T^2}{M} \\sum_{i=1}^{M} \\sum_c \\mathrm{KL}\\bigl(\\mathrm{Bern}(\\sigma(z_{t,ic} / T))
         \\,\\|\\, \\mathrm{Bern}(\\sigma(z_{s,ic} / T))\\bigr)
 
-    over the M rows: samples, pixels or voxels. It is binary cross-entropy with the teacher's probabilities less their
-    entropy, so that 0 is perfect. For multi-label diagnosis, for regions that overlap, and for a single logit. Time
-    O(M C); of memory the gradient alone.
+    over the M rows: samples, pixels or voxels; or with the mean over c instead of the sum. It is binary cross-entropy
+    with the teacher's probabilities less their entropy, so that 0 is perfect. For multi-label diagnosis, for regions
+    that overlap, and for a single logit. Time O(M C); of memory the gradient alone.
 
     Args:
         temperature: T; higher shows more of the teacher's doubt.
         reduction: over rows: 'mean', 'sum' or 'none' (one value a row, [N, *spatial]).
+        label_reduction: over labels: 'sum', or 'mean', as torch's `BCEWithLogitsLoss` has it and beside which it is
+            meant to weigh what it weighs, however many labels there are.
 
     Raises:
-        ConfigError: the temperature is not positive, the reduction unknown.
+        ConfigError: the temperature is not positive, a reduction unknown.
 
     Hinton, Vinyals & Dean, Distilling the knowledge in a neural network, 2015 (arXiv 1503.02531), for each label alone.
 
@@ -40,10 +43,15 @@ class BinaryKDLoss(nn.Module):
         tensor(0.4438)
     """
 
-    def __init__(self, temperature: float = 2.0, reduction: str = "mean") -> None:
+    selected_by = ("mask",)
+
+    def __init__(self, temperature: float = 2.0, reduction: str = "mean", label_reduction: str = "sum") -> None:
         super().__init__()
         self.temperature = check_positive(temperature, "temperature")
         self.reduction = check_reduction(reduction)
+        if label_reduction not in ("sum", "mean"):
+            raise ConfigError(f"label_reduction must be 'sum' or 'mean', got {label_reduction!r}")
+        self.label_reduction = label_reduction
 
     @full_precision
     def forward(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -63,9 +71,10 @@ class BinaryKDLoss(nn.Module):
             ConfigError: the mask is neither boolean nor floating.
         """
         check_logits(input, target, mask, where="BinaryKDLoss")
+        scale = self.temperature**2 / (input.shape[1] if self.label_reduction == "mean" else 1)
         input, target = keep_selected(mask, input, target.detach())
         if self.reduction == "none":
-            rows = self.temperature**2 * bernoulli_kl(input, target, self.temperature).sum(1)
+            rows = scale * bernoulli_kl(input, target, self.temperature).sum(1)
             return reduce_rows(rows, "none", mask)
-        total = self.temperature**2 * total_bernoulli_kl(input, target, self.temperature, mask)
+        total = scale * total_bernoulli_kl(input, target, self.temperature, mask)
         return reduce_total(total, input, self.reduction, mask)

@@ -22,9 +22,10 @@ def boundary(label: Tensor, radius: int) -> Tensor:
     """Where two classes are within `radius` places of each other along every axis, [N, *spatial].
 
     That is the dilation less the erosion of each class by a cube, joined: the cube around the place holds two classes.
+    A place without a class, its label negative, is near nothing, and no border is around it.
 
     Args:
-        label: class indices [N, *spatial], spatial in one to three dimensions.
+        label: class indices [N, *spatial], spatial in one to three dimensions; negative: no class.
         radius: half the cube's edge.
 
     Example::
@@ -36,8 +37,11 @@ def boundary(label: Tensor, radius: int) -> Tensor:
     """
     pool: Any = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[label.ndim - 2]
     classes = label.detach().unsqueeze(1).to(torch.float32)
+    none = classes < 0
     around = {"kernel_size": 2 * radius + 1, "stride": 1, "padding": radius}
-    return (pool(classes, **around) != -pool(-classes, **around)).squeeze(1)
+    highest = pool(classes.masked_fill(none, -torch.inf), **around)
+    lowest = -pool(-classes.masked_fill(none, torch.inf), **around)
+    return ((highest > lowest) & ~none).squeeze(1)
 
 
 class BoundaryKDLoss(nn.Module):
@@ -46,8 +50,9 @@ class BoundaryKDLoss(nn.Module):
     .. math:: L = \\frac{T^2}{|B|} \\sum_{x \\in B} \\mathrm{KL}\\bigl(\\mathrm{softmax}(z_{t,x} / T) \\,\\|\\,
         \\mathrm{softmax}(z_{s,x} / T)\\bigr)
 
-    over the places B within `radius` of a border of the label. Without any the loss is 0. The form is inferred. Time
-    O(N C S); of memory the gradient alone.
+    over the places B within `radius` of a border of the label, where two classes meet: a place without a class is
+    none of them and makes no border. Without any the loss is 0. The form is inferred. Time O(N C S); of memory the
+    gradient alone.
 
     Args:
         radius: in places, along every axis.
@@ -80,13 +85,14 @@ class BoundaryKDLoss(nn.Module):
         Args:
             input: logits of the student, [N, C, *spatial], spatial in one to three dimensions.
             target: logits of the teacher, the same shape; no gradient flows into them.
-            label: class of every place, [N, *spatial] or [N, 1, *spatial], or one-hot [N, C, *spatial].
+            label: class of every place, [N, *spatial] or [N, 1, *spatial] (negative: none), or one-hot
+                [N, C, *spatial] (all zero: none).
 
         Returns:
             A scalar, or [N, *spatial] without reduction.
 
         Raises:
-            ClassMismatchError: student and teacher differ in the number of classes.
+            ClassMismatchError: student and teacher differ in the number of classes, or a label is beyond them.
             ShapeMismatchError: they differ in anything else of their shape, the label does not fit, or there are no
                 spatial axes.
         """

@@ -75,6 +75,8 @@ class BoxTransferLoss(nn.Module):
         tensor(0.1833)
     """
 
+    selected_by = ("mask",)
+
     def __init__(self, giou_weight: float = 0.2, mse_weight: float = 0.8, reduction: str = "mean") -> None:
         super().__init__()
         if not (0 <= giou_weight < torch.inf and 0 <= mse_weight < torch.inf):

@@ -13,12 +13,14 @@ from monai_kd.utils import ClassMismatchError, ConfigError, ShapeMismatchError
 __all__ = [
     "check_batch",
     "check_features",
+    "check_index",
     "check_logits",
     "check_margin",
     "check_mask",
     "check_positive",
     "check_reduction",
     "check_several_classes",
+    "check_weights",
 ]
 
 
@@ -54,6 +56,38 @@ def check_margin(margin: float) -> float:
     if not 0 <= margin <= 1:
         raise ConfigError(f"margin must be in [0, 1], got {margin!r}")
     return float(margin)
+
+
+def check_weights(**weights: float) -> tuple[float, ...]:
+    """Return the weights of a loss's parts, if none is below 0 and one is above: 0 leaves a part out.
+
+    Raises:
+        ConfigError: they are not; names them.
+    """
+    if not (all(0 <= w < math.inf for w in weights.values()) and any(weights.values())):
+        names, values = " and ".join(weights), ", ".join(f"{w!r}" for w in weights.values())
+        raise ConfigError(f"{names} must be finite, none below 0, not all 0, got {values}")
+    return tuple(map(float, weights.values()))
+
+
+def check_index(index: Tensor, num_classes: int, *, where: str) -> None:
+    """Check that no label is beyond the classes; seen on a CPU alone, where reading a value waits for nothing.
+
+    Args:
+        index: class indices; negative ones belong to no class.
+        num_classes: how many classes there are.
+        where: name of the loss, for the message.
+
+    Raises:
+        ClassMismatchError: an index is too large; names it.
+    """
+    if index.device.type == "cpu" and not torch.compiler.is_compiling() and index.numel():
+        if (largest := int(index.max())) >= num_classes:
+            raise ClassMismatchError(
+                f"a label is {largest}, of {num_classes} classes the last is {num_classes - 1}",
+                where=where,
+                fix="give classes that the networks know, and a negative label where there is none",
+            )
 
 
 def check_logits(input: Tensor, target: Tensor, mask: Tensor | None = None, *, where: str) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_logits, check_several_classes
+from monai_kd.losses.checks import check_logits, check_reduction, check_several_classes
 from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows
 
 __all__ = ["CrossPseudoSupervisionLoss"]
@@ -20,6 +20,12 @@ class CrossPseudoSupervisionLoss(nn.Module):
     over the M rows: samples, pixels or voxels. Two networks that start apart teach each other: one term for each
     direction. The least value is not at the other network. Time and memory O(M C).
 
+    Args:
+        reduction: over rows: 'mean', 'sum' or 'none' (one value a row, [N, *spatial]).
+
+    Raises:
+        ConfigError: the reduction is unknown.
+
     Chen et al., Semi-supervised semantic segmentation with cross pseudo supervision, CVPR 2021 (arXiv 2106.01226).
 
     Example::
@@ -29,6 +35,12 @@ class CrossPseudoSupervisionLoss(nn.Module):
         >>> CrossPseudoSupervisionLoss()(torch.zeros(1, 2), torch.tensor([[0.1, 0.0]]))
         tensor(0.6931)
     """
+
+    selected_by = ("mask",)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = check_reduction(reduction)
 
     @full_precision
     def forward(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
@@ -40,7 +52,7 @@ class CrossPseudoSupervisionLoss(nn.Module):
             mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights; without any the loss is 0.
 
         Returns:
-            A scalar.
+            A scalar, or [N, *spatial] without reduction.
 
         Raises:
             ClassMismatchError: the numbers of classes differ.
@@ -50,4 +62,4 @@ class CrossPseudoSupervisionLoss(nn.Module):
         check_logits(input, target, mask, where="CrossPseudoSupervisionLoss")
         check_several_classes(input, where="CrossPseudoSupervisionLoss", fix="give two logits")
         input, target = keep_selected(mask, input, target.detach())
-        return reduce_rows(F.cross_entropy(input, target.argmax(1), reduction="none"), "mean", mask)
+        return reduce_rows(F.cross_entropy(input, target.argmax(1), reduction="none"), self.reduction, mask)

@@ -3,14 +3,12 @@
 
 from __future__ import annotations
 
-import math
-
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_logits, check_several_classes
-from monai_kd.losses.chunked import exact, sum_in_chunks
+from monai_kd.losses.checks import check_logits, check_reduction, check_several_classes
+from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.rows import log_softmax
+from monai_kd.losses.rows import compare_rows, log_softmax
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["CurriculumKDLoss"]
@@ -25,6 +23,12 @@ class CurriculumKDLoss(nn.Module):
     over the M rows: samples, pixels or voxels, with T from a `LearnedTemperature` pass. In float64. Time O(M C); of
     memory the gradient alone.
 
+    Args:
+        reduction: over rows: 'mean', 'sum' or 'none' (one value a row, [N, *spatial]).
+
+    Raises:
+        ConfigError: the reduction is unknown.
+
     Li et al., Curriculum temperature for knowledge distillation, AAAI 2023 (arXiv 2211.16231).
 
     Example::
@@ -36,32 +40,37 @@ class CurriculumKDLoss(nn.Module):
         tensor(0.4968)
     """
 
+    selected_by = ("mask",)
+
+    def __init__(self, reduction: str = "mean") -> None:
+        super().__init__()
+        self.reduction = check_reduction(reduction)
+
     @full_precision
-    def forward(self, input: Tensor, target: Tensor, temperature: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, temperature: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Compare.
 
         Args:
             input: logits of the student, [N, C] or [N, C, *spatial], C >= 2.
             target: logits of the teacher, the same shape; no gradient flows into them.
             temperature: T, a scalar above 0; gradient flows into it.
+            mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights; without any the loss is 0.
 
         Returns:
-            A scalar.
+            A scalar, or [N, *spatial] without reduction.
 
         Raises:
             ClassMismatchError: student and teacher differ in the number of classes.
-            ShapeMismatchError: they differ in anything else of their shape, or the temperature is no scalar.
+            ShapeMismatchError: they differ in anything else of their shape, the mask does not fit, or the
+                temperature is no scalar.
             ConfigError: there is one class only.
         """
-        check_logits(input, target, where="CurriculumKDLoss")
+        check_logits(input, target, mask, where="CurriculumKDLoss")
         check_several_classes(input, where="CurriculumKDLoss", fix="use BinaryKDLoss")
         if temperature.numel() != 1:
             raise ShapeMismatchError(f"temperature is {tuple(temperature.shape)}, no scalar", where="CurriculumKDLoss")
-        n, c, *space = input.shape
-        t = exact(temperature.reshape(1, 1, 1))
-        rows = [x.reshape(n, c, math.prod(space)) for x in (input, target)]
-        total = sum_in_chunks(_rows, rows[:1], rows[1:], places=True, shared=[t.expand(n, 1, 1)])
-        return total / max(n * math.prod(space), 1)
+        shared = exact(temperature.reshape(1, 1, 1)).expand(input.shape[0], 1, 1)
+        return compare_rows(_rows, input, target, self.reduction, mask, shared=[shared])
 
 
 def _rows(s: Tensor, t: Tensor, temperature: Tensor) -> Tensor:

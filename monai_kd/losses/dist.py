@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_logits, check_positive, check_several_classes
+from monai_kd.losses.checks import check_logits, check_positive, check_several_classes, check_weights
 from monai_kd.losses.chunked import exact
-from monai_kd.losses.functional import full_precision
+from monai_kd.losses.functional import divisor, full_precision, keep_selected
 
 __all__ = ["DISTLoss"]
 
@@ -23,12 +23,12 @@ class DISTLoss(nn.Module):
     float64. Under `torch.distributed` a `Term` gathers the rows of every process. Time and memory O(M C).
 
     Args:
-        beta: weight within rows.
-        gamma: weight within classes.
+        beta: weight within rows; 0 leaves them out.
+        gamma: weight within classes; 0 leaves them out.
         temperature: T.
 
     Raises:
-        ConfigError: a number is not positive.
+        ConfigError: a weight is negative or both are 0, or the temperature is not positive.
 
     Huang et al., Knowledge distillation from a stronger teacher, NeurIPS 2022 (arXiv 2205.10536).
 
@@ -46,39 +46,51 @@ class DISTLoss(nn.Module):
 
     def __init__(self, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0) -> None:
         super().__init__()
-        self.beta, self.gamma = check_positive(beta, "beta"), check_positive(gamma, "gamma")
+        self.beta, self.gamma = check_weights(beta=beta, gamma=gamma)
         self.temperature = check_positive(temperature, "temperature")
 
     @full_precision
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Compare.
 
         Args:
             input: logits of the student, [N, C] or [N, C, *spatial], C >= 2.
             target: logits of the teacher, the same shape; no gradient flows into them.
+            mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights (of the correlation within
+                classes, too); without any the loss is 0.
 
         Returns:
             A scalar.
 
         Raises:
             ClassMismatchError: student and teacher differ in the number of classes.
-            ShapeMismatchError: they differ in anything else of their shape.
+            ShapeMismatchError: they differ in anything else of their shape, or the mask does not fit.
             ConfigError: there is one class only.
         """
-        check_logits(input, target, where="DISTLoss")
+        check_logits(input, target, mask, where="DISTLoss")
         check_several_classes(input, where="DISTLoss", fix="give two logits")
         p_s, p_t = (
-            (exact(x).movedim(1, -1).flatten(0, -2) / self.temperature).softmax(1) for x in (input, target.detach())
+            (exact(x).movedim(1, -1).flatten(0, -2) / self.temperature).softmax(1)
+            for x in keep_selected(mask, input, target.detach())
         )
-        rows, classes = self._apart(p_s, p_t, 1), self._apart(p_s, p_t, 0)
-        count = max(len(p_s), 1)
-        total = self.beta * rows.sum() / count + self.gamma * classes.sum() * (len(p_s) > 0) / p_s.shape[1]
+        weight = None if mask is None else mask.detach().reshape(-1, 1).to(p_s.dtype)
+        rows, classes = self._apart(p_s, p_t, 1), self._apart(p_s, p_t, 0, weight)
+        count = p_s.new_full((), len(p_s)) if weight is None else weight.sum()
+        rows = rows if weight is None else rows * weight.squeeze(1)
+        total = self.beta * rows.sum() / divisor(count) + self.gamma * classes.sum() * (count != 0) / p_s.shape[1]
         return (self.temperature**2 * total).to(input.dtype)
 
-    def _apart(self, a: Tensor, b: Tensor, dim: int) -> Tensor:
+    def _apart(self, a: Tensor, b: Tensor, dim: int, weight: Tensor | None = None) -> Tensor:
         """1 - correlation along an axis; where either is constant it is 1, without a gradient."""
-        a, b = (x - x.sum(dim, keepdim=True) / max(x.shape[dim], 1) for x in (a, b))
-        squares = [x.square().sum(dim) for x in (a, b)]
+        a, b = (x - _mean(x, dim, weight) for x in (a, b))
+        weighted = [x if weight is None else x * weight for x in (a, b)]
+        squares = [(x * w).sum(dim) for x, w in zip((a, b), weighted, strict=True)]
         flat = (squares[0] < 1e-30) | (squares[1] < 1e-30)
         size_a, size_b = (x.masked_fill(flat, 1).sqrt() for x in squares)
-        return 1 - ((a * b).sum(dim) / (size_a * size_b + self.eps)).masked_fill(flat, 0)
+        return 1 - ((weighted[0] * b).sum(dim) / (size_a * size_b + self.eps)).masked_fill(flat, 0)
+
+
+def _mean(x: Tensor, dim: int, weight: Tensor | None) -> Tensor:
+    if weight is None:
+        return x.sum(dim, keepdim=True) / max(x.shape[dim], 1)
+    return (x * weight).sum(dim, keepdim=True) / divisor(weight.sum())

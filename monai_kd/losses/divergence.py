@@ -9,9 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["bernoulli_kl", "exp_remainder", "sigmoid_difference", "softmax_difference", "softmax_kl"]
+__all__ = [
+    "bernoulli_kl",
+    "exp_remainder",
+    "negative_log_softmax",
+    "sigmoid_difference",
+    "softmax_difference",
+    "softmax_kl",
+]
 
 _SERIES = 0.05  # up to it seven powers are exact to 1e-12; beyond it e^u - 1 - u loses two digits at most
+_ABSENT = -1e9  # a logit whose probability is 0, finite so that differences are numbers
 _LARGE = 60.0  # e^60 is still a float32
 _MODERATE = 8.0  # beyond such a divergence u - KL has fewer digits left than p_s - p_t
 
@@ -102,6 +110,26 @@ def sigmoid_difference(input: Tensor, target: Tensor, temperature: float = 1.0) 
     s, t = input / temperature, target / temperature
     either = torch.sigmoid(s) * torch.sigmoid(-t) + torch.sigmoid(t) * torch.sigmoid(-s)
     return either * torch.tanh((input - target) / (2 * temperature))
+
+
+def negative_log_softmax(logits: Tensor, index: Tensor) -> Tensor:
+    """The cross-entropy of each row, as precise near zero as far from it.
+
+    .. math:: -\\log \\frac{e^{z_y}}{\\sum_c e^{z_c}} = \\log \\Bigl( 1 + \\sum_{c \\ne y} e^{z_c - z_y} \\Bigr)
+
+    Args:
+        logits: z, [N, C].
+        index: y, [N].
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses.divergence import negative_log_softmax
+        >>> negative_log_softmax(torch.tensor([[17.0, 0.0]]), torch.tensor([0]))  # torch's cross_entropy gives 0
+        tensor([4.1399e-08])
+    """
+    index = index.unsqueeze(1)
+    return F.softplus((logits - logits.gather(1, index)).scatter(1, index, _ABSENT).logsumexp(1), threshold=40.0)
 
 
 class _SoftmaxKL(torch.autograd.Function):

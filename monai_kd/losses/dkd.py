@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_logits, check_positive, check_reduction
+from monai_kd.losses.checks import check_logits, check_positive, check_reduction, check_weights
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.rows import class_index, compare_rows
 from monai_kd.utils import ConfigError
@@ -28,14 +28,14 @@ class DKDLoss(nn.Module):
     O(M C); of memory the gradient alone.
 
     Args:
-        alpha: weight of the true class.
-        beta: weight of the others; the authors take 2 to 8 on CIFAR-100, 0.5 with T = 1 on ImageNet.
+        alpha: weight of the true class; 0 leaves it out.
+        beta: weight of the others, 0 leaves them out; the authors take 2 to 8 on CIFAR-100, 0.5 with T = 1 on ImageNet.
         temperature: T.
         reduction: over rows: 'mean', 'sum' or 'none' (one value a row, [N, *spatial]).
 
     Raises:
-        ConfigError: a number is not positive, the reduction unknown; with two classes, in `forward`: the rest is then
-            one class, whose softmax is always 1.
+        ConfigError: a weight is negative or both are 0, the temperature is not positive, the reduction unknown; with
+            two classes, in `forward`: the rest is then one class, whose softmax is always 1.
 
     Zhao et al., Decoupled knowledge distillation, CVPR 2022 (arXiv 2203.08679).
 
@@ -48,11 +48,13 @@ class DKDLoss(nn.Module):
         tensor(1.0536)
     """
 
+    selected_by = ("label", "mask")
+
     def __init__(
         self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0, reduction: str = "mean"
     ) -> None:
         super().__init__()
-        self.alpha, self.beta = check_positive(alpha, "alpha"), check_positive(beta, "beta")
+        self.alpha, self.beta = check_weights(alpha=alpha, beta=beta)
         self.temperature = check_positive(temperature, "temperature")
         self.reduction = check_reduction(reduction)
 
@@ -63,15 +65,15 @@ class DKDLoss(nn.Module):
         Args:
             input: logits of the student, [N, C] or [N, C, *spatial].
             target: logits of the teacher, the same shape; no gradient flows into them.
-            label: true class of each row, [N, *spatial] or [N, 1, *spatial] (-1: the row does not count), or one-hot
-                [N, C, *spatial].
+            label: true class of each row, [N, *spatial] or [N, 1, *spatial] (negative: the row does not count), or
+                one-hot [N, C, *spatial] (all zero: likewise).
             mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights; without any the loss is 0.
 
         Returns:
             A scalar, or [N, *spatial] without reduction.
 
         Raises:
-            ClassMismatchError: student and teacher differ in the number of classes.
+            ClassMismatchError: student and teacher differ in the number of classes, or a label is beyond them.
             ShapeMismatchError: they differ in anything else of their shape, or an extra does not fit.
             ConfigError: there are fewer than three classes.
         """

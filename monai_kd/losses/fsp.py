@@ -22,7 +22,8 @@ class FSPLoss(nn.Module):
     .. math:: L = \\frac{1}{N C_1 C_2} \\sum_n \\| G^s_n - G^t_n \\|_F^2, \\qquad G = \\frac{1}{S} F_1 F_2^T
 
     with F_1 and F_2 the maps of two layers, each over the S places of the smaller of the two (the larger is averaged
-    over blocks). Time O(N C_1 C_2 S); of memory the gradients alone.
+    over blocks). The gradient grows with the third power of the features: they may be float16 up to about 100. Time
+    O(N C_1 C_2 S); of memory the gradients alone.
 
     Yim et al., A gift from knowledge distillation: fast optimization, network minimization and transfer learning,
     CVPR 2017.

@@ -17,9 +17,11 @@ from monai_kd.utils import to_float
 __all__ = [
     "absolute_power",
     "attention_map",
+    "divisor",
     "full_precision",
     "gram",
     "keep_selected",
+    "mean_square",
     "pool_to",
     "reduce_rows",
     "reduce_total",
@@ -87,7 +89,7 @@ def reduce_rows(rows: Tensor, reduction: str = "mean", mask: Tensor | None = Non
         rows, total = rows * weight, weight.sum()
     if reduction == "none":
         return rows
-    return rows.sum() if reduction == "sum" else rows.sum() / _nonzero(total)
+    return rows.sum() if reduction == "sum" else rows.sum() / divisor(total)
 
 
 def reduce_total(total: Tensor, input: Tensor, reduction: str, mask: Tensor | None = None) -> Tensor:
@@ -103,7 +105,23 @@ def reduce_total(total: Tensor, input: Tensor, reduction: str, mask: Tensor | No
         return total
     if mask is None:
         return total / max(input.numel() // max(input.shape[1], 1), 1)
-    return total / _nonzero(mask.detach().to(total.dtype).sum())
+    return total / divisor(mask.detach().to(total.dtype).sum())
+
+
+def mean_square(input: Tensor, target: Tensor, reduction: str = "mean", mask: Tensor | None = None) -> Tensor:
+    """Reduce the mean over channels of the squared difference of each row.
+
+    Args:
+        input: the student's, [N, C, *spatial].
+        target: the teacher's, the same shape; a constant.
+        reduction: 'mean', 'sum' or 'none'.
+        mask: as in `reduce_rows`.
+    """
+    if mask is None and reduction != "none":
+        total = F.mse_loss(input, target.detach(), reduction="sum") / max(input.shape[1], 1)
+        return reduce_total(total, input, reduction)
+    input, target = keep_selected(mask, input, target.detach())
+    return reduce_rows((input - target).square().mean(1), reduction, mask)
 
 
 def gram(x: Tensor) -> Tensor:
@@ -122,8 +140,8 @@ def unit_rows(x: Tensor) -> Tensor:
     Args:
         x: [..., D].
     """
-    x = x / _nonzero(x.detach().abs().amax(-1, keepdim=True))  # so that no square overflows or vanishes
-    return x / _nonzero(torch.linalg.vector_norm(x, dim=-1, keepdim=True))
+    x = x / divisor(x.detach().abs().amax(-1, keepdim=True))  # so that no square overflows or vanishes
+    return x / divisor(torch.linalg.vector_norm(x, dim=-1, keepdim=True))
 
 
 def unit_difference(input: Tensor, target: Tensor, change: Tensor | None = None) -> Tensor:
@@ -139,11 +157,11 @@ def unit_difference(input: Tensor, target: Tensor, change: Tensor | None = None)
     """
     far = unit_rows(input) - unit_rows(target)
     change = input - target if change is None else change.detach() + (input - input.detach())
-    scale = _nonzero(torch.maximum(input.abs(), target.abs()).detach().amax(-1, keepdim=True))
+    scale = divisor(torch.maximum(input.abs(), target.abs()).detach().amax(-1, keepdim=True))
     a, b, d = input / scale, target / scale, change / scale
     size_a, size_b, size_d = (torch.linalg.vector_norm(x, dim=-1, keepdim=True) for x in (a, b, d))
-    longer = ((a + b) * d).sum(-1, keepdim=True) / _nonzero(size_a + size_b)
-    near = (d - b / _nonzero(size_b) * longer) / _nonzero(size_a)
+    longer = ((a + b) * d).sum(-1, keepdim=True) / divisor(size_a + size_b)
+    near = (d - b / divisor(size_b) * longer) / divisor(size_a)
     return torch.where(size_d <= size_b / 2, near, far)
 
 
@@ -198,6 +216,6 @@ def resize_map(x: Tensor, size: Sequence[int]) -> Tensor:
     return pool_to(x.unsqueeze(1), size).squeeze(1)
 
 
-def _nonzero(x: Tensor) -> Tensor:
-    """`x`, with 1 where it is 0: a divisor."""
+def divisor(x: Tensor) -> Tensor:
+    """`x`, with 1 where it is 0, to divide by."""
     return torch.where(x == 0, torch.ones_like(x), x)

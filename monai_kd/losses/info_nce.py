@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_positive
+from monai_kd.losses.divergence import negative_log_softmax
 from monai_kd.losses.functional import full_precision, unit_rows
 from monai_kd.utils import ShapeMismatchError, connected_zero
 
@@ -71,4 +71,4 @@ class InfoNCELoss(nn.Module):
             return connected_zero(input, target)
         logits = unit_rows(input) @ unit_rows(target).T / self.temperature
         same = torch.arange(len(logits), device=logits.device)
-        return (F.cross_entropy(logits, same) + F.cross_entropy(logits.T, same)) / 2
+        return (negative_log_softmax(logits, same) + negative_log_softmax(logits.T, same)).mean() / 2

@@ -46,8 +46,9 @@ class IntraClassVariationLoss(nn.Module):
         Args:
             input: features of the student, [N, C, *spatial], spatial in one to three dimensions.
             target: features of the teacher, [N, C', *spatial]; no gradient flows into them.
-            label: class of every place, [N, *spatial] or [N, 1, *spatial] (negative: none), or one-hot
-                [N, K, *spatial], of any spatial size: it is brought to the maps' by nearest neighbour.
+            label: class of every place, [N, *spatial] or [N, 1, *spatial] (negative: none, which keeps a place
+                out as a mask would), or one-hot [N, K, *spatial] (all zero: none), of any spatial size: it is brought
+                to the maps' by nearest neighbour.
 
         Returns:
             A scalar.
@@ -55,7 +56,7 @@ class IntraClassVariationLoss(nn.Module):
         Raises:
             ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label
                 does not fit.
-            ClassMismatchError: a label is not below `num_classes`.
+            ClassMismatchError: a label is not below `num_classes`, or a place has two.
         """
         check_regions(input, target, where="IntraClassVariationLoss")
         masks = region_masks(label, input, self.num_classes, where="IntraClassVariationLoss")

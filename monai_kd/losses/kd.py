@@ -40,6 +40,8 @@ class KDLoss(nn.Module):
         tensor(0.4968)
     """
 
+    selected_by = ("mask",)
+
     def __init__(self, temperature: float = 4.0, reduction: str = "mean") -> None:
         super().__init__()
         self.temperature = check_positive(temperature, "temperature")

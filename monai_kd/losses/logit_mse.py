@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_logits, check_reduction
-from monai_kd.losses.functional import full_precision, keep_selected, reduce_rows, reduce_total
+from monai_kd.losses.functional import full_precision, mean_square
 
 __all__ = ["LogitMSELoss"]
 
@@ -37,6 +36,8 @@ class LogitMSELoss(nn.Module):
         tensor(2.)
     """
 
+    selected_by = ("mask",)
+
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
         self.reduction = check_reduction(reduction)
@@ -58,8 +59,4 @@ class LogitMSELoss(nn.Module):
             ShapeMismatchError: they differ in anything else of their shape, or an extra does not fit.
         """
         check_logits(input, target, mask, where="LogitMSELoss")
-        if mask is None and self.reduction != "none":
-            total = F.mse_loss(input, target.detach(), reduction="sum") / max(input.shape[1], 1)
-            return reduce_total(total, input, self.reduction)
-        input, target = keep_selected(mask, input, target.detach())
-        return reduce_rows((input - target).square().mean(1), self.reduction, mask)
+        return mean_square(input, target, self.reduction, mask)

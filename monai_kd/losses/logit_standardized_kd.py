@@ -41,6 +41,8 @@ class LogitStandardizedKDLoss(nn.Module):
         tensor(True)
     """
 
+    selected_by = ("mask",)
+
     def __init__(self, temperature: float = 2.0, eps: float = 1e-7, reduction: str = "mean") -> None:
         super().__init__()
         self.temperature, self.eps = check_positive(temperature, "temperature"), check_positive(eps, "eps")

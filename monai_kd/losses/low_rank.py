@@ -54,11 +54,11 @@ class LowRankLoss(nn.Module):
     the rows of every process. In float64. Time O(V N^2 D + V^2 N^2), memory O(V N^2).
 
     Args:
-        lam: :math:`\\lambda`, not negative.
-        mu: :math:`\\mu`.
+        rank_weight: :math:`\\lambda` of the nuclear norm, not negative.
+        penalty_weight: :math:`\\mu` of the distance from the low-rank part.
 
     Raises:
-        ConfigError: lam is negative or mu not positive.
+        ConfigError: the first is negative or the second not positive.
 
     Xing et al., Gradient modulated contrastive distillation of low-rank multi-modal knowledge for disease diagnosis,
     MedIA 2023.
@@ -68,17 +68,17 @@ class LowRankLoss(nn.Module):
         >>> import torch
         >>> from monai_kd.losses import LowRankLoss
         >>> own, other = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[1.0, 1.0], [0.0, 1.0]])
-        >>> LowRankLoss(lam=0.1)(own, other)
+        >>> LowRankLoss(rank_weight=0.1)(own, other)
         tensor(0.0077)
     """
 
     relational = True
 
-    def __init__(self, lam: float = 0.1, mu: float = 1.0) -> None:
+    def __init__(self, rank_weight: float = 0.1, penalty_weight: float = 1.0) -> None:
         super().__init__()
-        if not lam >= 0:
-            raise ConfigError(f"lam must not be negative, got {lam!r}")
-        self.lam, self.mu = float(lam), check_positive(mu, "mu")
+        if not rank_weight >= 0:
+            raise ConfigError(f"rank_weight must not be negative, got {rank_weight!r}")
+        self.rank_weight, self.penalty_weight = float(rank_weight), check_positive(penalty_weight, "penalty_weight")
 
     @full_precision
     def forward(self, input: Tensor, *targets: Tensor) -> Tensor:
@@ -103,5 +103,5 @@ class LowRankLoss(nn.Module):
         views = [input, *(t.detach() for t in targets)]
         a = torch.stack([unit_rows(gram(exact(x))) for x in views], dim=2)
         with torch.no_grad():
-            e = shrink_tubal_rank(a, self.lam / self.mu)
-        return (self.mu / 2 * (a - e).square().sum()).to(input.dtype)
+            e = shrink_tubal_rank(a, self.rank_weight / self.penalty_weight)
+        return (self.penalty_weight / 2 * (a - e).square().sum()).to(input.dtype)

@@ -18,7 +18,8 @@ class MGDLoss(nn.Module):
     .. math:: L = \\frac{1}{N} \\sum_k (G_k - F_{t,k})^2
 
     summed over the entries of a sample, so that it grows with the map and its weight is small. G comes out of a
-    `MaskedGeneration` pass. Time and memory O(N C S).
+    `MaskedGeneration` pass. The gradient is 2 / N times the difference of the features, not divided by their number:
+    they may be float16 up to about 1e4. Time and memory O(N C S).
 
     Yang et al., Masked generative distillation, ECCV 2022 (arXiv 2205.01529).
 

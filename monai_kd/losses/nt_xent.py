@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_positive
+from monai_kd.losses.divergence import negative_log_softmax
 from monai_kd.losses.functional import full_precision, unit_rows
 from monai_kd.utils import ShapeMismatchError, connected_zero
 
@@ -70,6 +70,6 @@ class NTXentLoss(nn.Module):
             return connected_zero(input, target)
         views = unit_rows(torch.cat([input, target]))
         itself = torch.eye(2 * n, dtype=torch.bool, device=views.device)
-        logits = (views @ views.T / self.temperature).masked_fill(itself, -torch.inf)
+        logits = (views @ views.T / self.temperature).masked_fill(itself, -1e9)
         other = torch.arange(2 * n, device=views.device).roll(n)
-        return F.cross_entropy(logits, other)
+        return negative_log_softmax(logits, other).mean()

@@ -40,6 +40,8 @@ class OFAKDLoss(nn.Module):
         tensor(0.6931)
     """
 
+    selected_by = ("label", "mask")
+
     def __init__(self, gamma: float = 1.5, reduction: str = "mean") -> None:
         super().__init__()
         self.gamma = check_positive(gamma, "gamma", least=1.0)
@@ -52,15 +54,15 @@ class OFAKDLoss(nn.Module):
         Args:
             input: logits of the student, [N, C] or [N, C, *spatial].
             target: logits of the teacher, the same shape; no gradient flows into them.
-            label: true class of each row, [N, *spatial] or [N, 1, *spatial] (-1: the row does not count), or one-hot
-                [N, C, *spatial].
+            label: true class of each row, [N, *spatial] or [N, 1, *spatial] (negative: the row does not count), or
+                one-hot [N, C, *spatial] (all zero: likewise).
             mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights; without any the loss is 0.
 
         Returns:
             A scalar, or [N, *spatial] without reduction.
 
         Raises:
-            ClassMismatchError: student and teacher differ in the number of classes.
+            ClassMismatchError: student and teacher differ in the number of classes, or a label is beyond them.
             ShapeMismatchError: they differ in anything else of their shape, or an extra does not fit.
             ConfigError: there is one class only.
         """

@@ -38,6 +38,8 @@ class ProbabilisticallyCompactLoss(nn.Module):
         tensor(1.6000)
     """
 
+    selected_by = ("label",)
+
     def __init__(self, margin: float = 0.8) -> None:
         super().__init__()
         self.margin = check_margin(margin)
@@ -48,15 +50,15 @@ class ProbabilisticallyCompactLoss(nn.Module):
 
         Args:
             input: logits, [N, C] or [N, C, *spatial].
-            label: true class of each row, [N, *spatial] or [N, 1, *spatial] (-1: the row does not count), or one-hot
-                [N, C, *spatial].
+            label: true class of each row, [N, *spatial] or [N, 1, *spatial] (negative: the row does not count), or
+                one-hot [N, C, *spatial] (all zero: likewise).
 
         Returns:
             A scalar.
 
         Raises:
             ShapeMismatchError: the logits have no axis of classes, or the labels do not fit them.
-            ClassMismatchError: the labels are one-hot of another number of classes.
+            ClassMismatchError: the labels are one-hot of another number of classes, or beyond them.
             ConfigError: there is one class only.
         """
         check_logits(input, input, where="ProbabilisticallyCompactLoss")

@@ -25,6 +25,7 @@ class ProbabilityMSELoss(nn.Module):
         p = \\mathrm{softmax}(z) \\text{ or } \\sigma(z)
 
     over the M rows: samples, pixels or voxels. It is bounded by 1, so that a wrong teacher cannot dominate.
+    Time O(M C); of memory the gradient alone.
 
     Args:
         sigmoid: take the sigmoid of each logit instead of the softmax over classes, for labels or regions that do not
@@ -44,6 +45,8 @@ class ProbabilityMSELoss(nn.Module):
         >>> ProbabilityMSELoss()(torch.tensor([[0.0, 0.0]]), torch.tensor([[9.0, -9.0]]))
         tensor(0.2500)
     """
+
+    selected_by = ("mask",)
 
     def __init__(
         self, sigmoid: bool = False, reduction: str = "mean", weight: Sequence[float] | Tensor | None = None

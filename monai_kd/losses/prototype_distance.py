@@ -7,7 +7,7 @@ import math
 
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_positive
+from monai_kd.losses.checks import check_index, check_positive
 from monai_kd.losses.functional import full_precision, reduce_rows
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
@@ -49,13 +49,14 @@ class PrototypeClusterLoss(nn.Module):
 
         Args:
             input: distances d of N images to M prototypes, [N, M]: those of a `PrototypeHead`.
-            label: class y of each image, [N] or [N, 1] (-1: it does not count).
+            label: class y of each image, [N] or [N, 1] (negative: it does not count).
 
         Returns:
             A scalar.
 
         Raises:
             ShapeMismatchError: the distances are not [N, M] with M a multiple of K, or there is not one label a row.
+            ClassMismatchError: a label is beyond the classes.
         """
         nearest, y = _nearest(input, label, self.num_classes, "PrototypeClusterLoss")
         return _mean(nearest.gather(1, y.clamp(min=0).unsqueeze(1)).squeeze(1), y)
@@ -102,13 +103,14 @@ class PrototypeSeparationLoss(nn.Module):
 
         Args:
             input: distances d of N images to M prototypes, [N, M]: those of a `PrototypeHead`.
-            label: class y of each image, [N] or [N, 1] (-1: it does not count).
+            label: class y of each image, [N] or [N, 1] (negative: it does not count).
 
         Returns:
             A scalar; 0 if no image counts.
 
         Raises:
             ShapeMismatchError: the distances are not [N, M] with M a multiple of K, or there is not one label a row.
+            ClassMismatchError: a label is beyond the classes.
         """
         nearest, y = _nearest(input, label, self.num_classes, "PrototypeSeparationLoss")
         others = nearest.scatter(1, y.clamp(min=0).unsqueeze(1), math.inf).amin(1)
@@ -131,7 +133,9 @@ def _nearest(distances: Tensor, label: Tensor, num_classes: int, where: str) -> 
             where=where,
             fix=f"give distances [N, M] to as many prototypes for each of the {num_classes} classes, and N labels",
         )
-    return distances.unflatten(1, (num_classes, -1)).amin(2), label.detach().reshape(-1).long()
+    label = label.detach().reshape(-1).long()
+    check_index(label, num_classes, where=where)
+    return distances.unflatten(1, (num_classes, -1)).amin(2), label
 
 
 def _mean(rows: Tensor, label: Tensor) -> Tensor:

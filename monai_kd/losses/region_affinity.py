@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.regions import check_regions, class_prototypes, region_masks
-from monai_kd.losses.relations import unit
+from monai_kd.losses.relations import cosine_similarity_matrix
 
 __all__ = ["RegionAffinityLoss"]
 
@@ -48,8 +48,9 @@ class RegionAffinityLoss(nn.Module):
         Args:
             input: features of the student, [N, C, *spatial], spatial in one to three dimensions.
             target: features of the teacher, [N, C', *spatial]; no gradient flows into them.
-            label: class of every place, [N, *spatial] or [N, 1, *spatial] (negative: none), or one-hot
-                [N, K, *spatial], of any spatial size: it is brought to the maps' by nearest neighbour.
+            label: class of every place, [N, *spatial] or [N, 1, *spatial] (negative: none, which keeps a place
+                out as a mask would), or one-hot [N, K, *spatial] (all zero: none), of any spatial size: it is brought
+                to the maps' by nearest neighbour.
 
         Returns:
             A scalar.
@@ -57,13 +58,13 @@ class RegionAffinityLoss(nn.Module):
         Raises:
             ShapeMismatchError: the samples or the spatial sizes differ, there are no spatial axes, or the label
                 does not fit.
-            ClassMismatchError: a label is not below `num_classes`.
+            ClassMismatchError: a label is not below `num_classes`, or a place has two.
         """
         check_regions(input, target, where="RegionAffinityLoss")
         masks = region_masks(label, input, self.num_classes, where="RegionAffinityLoss")
         v_s, v_t = (class_prototypes(x.flatten(2), masks) for x in (input, target.detach()))
         present = exact(masks.any(2).to(input.dtype))
         pairs = present.unsqueeze(1) * present.unsqueeze(2)
-        a_s, a_t = (unit(v, 1).mT @ unit(v, 1) for v in (v_s, v_t))
+        a_s, a_t = (cosine_similarity_matrix(v.mT) for v in (v_s, v_t))
         apart = ((a_s - a_t) * pairs).square().sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
         return (apart.sum() / present.any(1).sum().clamp(min=1)).to(input.dtype)

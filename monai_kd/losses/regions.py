@@ -10,8 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_kd.losses.checks import check_batch
+from monai_kd.losses.checks import check_batch, check_index
 from monai_kd.losses.chunked import exact, is_transformed
+from monai_kd.losses.rows import one_hot_index
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
 
 __all__ = ["check_regions", "class_prototypes", "region_masks"]
@@ -38,14 +39,15 @@ def region_masks(label: Tensor, features: Tensor, num_classes: int, *, where: st
     """Where each class is, at the size of a feature map: [N, K, S] of zeros and ones, in the map's dtype.
 
     Args:
-        label: class indices [N, *any] or [N, 1, *any] (negative: no class), or one-hot [N, K, *any].
+        label: class indices [N, *any] or [N, 1, *any] (negative: no class), or one-hot [N, K, *any] (all zero: none).
         features: [N, C, *spatial].
         num_classes: K.
         where: name of the loss, for the message.
 
     Raises:
         ShapeMismatchError: the label has other samples or another number of axes.
-        ClassMismatchError: it is one-hot of another number of classes, or (seen on a CPU) an index is too large.
+        ClassMismatchError: it is one-hot of another number of classes, or (seen on a CPU) an index is too large
+            or a place has two classes.
     """
     axes, shape = features.ndim - 2, tuple(label.shape)
     if len(shape) == axes + 1:
@@ -59,10 +61,8 @@ def region_masks(label: Tensor, features: Tensor, num_classes: int, *, where: st
     if label.shape[1] not in (1, num_classes):
         raise ClassMismatchError(f"label is one-hot of {label.shape[1]} classes, not {num_classes}", where=where)
     label = label.detach()
-    index = label.to(torch.float32).argmax(1, keepdim=True) if label.shape[1] > 1 else label
-    if index.device.type == "cpu" and not torch.compiler.is_compiling() and index.numel():
-        if (largest := int(index.max())) >= num_classes:
-            raise ClassMismatchError(f"a label is {largest}, num_classes is {num_classes}", where=where)
+    index = one_hot_index(label, where=where) if label.shape[1] > 1 else label
+    check_index(index, num_classes, where=where)
     if index.shape[2:] != features.shape[2:] and index.numel():
         index = F.interpolate(index.to(torch.float32), features.shape[2:], mode="nearest-exact").round()
     classes = torch.arange(num_classes, device=label.device).reshape(1, -1, 1)

@@ -59,10 +59,10 @@ def unit(x: Tensor, dim: int = -1) -> Tensor:
 
 
 def cosine_similarity_matrix(x: Tensor) -> Tensor:
-    """Cosine of the angle between every two rows, [N, N].
+    """Cosine of the angle between every two rows, [..., N, N]; 0 where a row is all zeros.
 
     Args:
-        x: rows [N, D].
+        x: rows [..., N, D].
 
     Example::
 
@@ -73,14 +73,14 @@ def cosine_similarity_matrix(x: Tensor) -> Tensor:
                 [0., 1.]])
     """
     x = unit(x)
-    return x @ x.T
+    return x @ x.mT
 
 
 def pairwise_distance(x: Tensor) -> Tensor:
-    """Euclidean distance of every two rows, [N, N]; equal rows have distance 0 and no gradient.
+    """Euclidean distance of every two rows, [..., N, N]; equal rows have distance 0 and no gradient.
 
     Args:
-        x: rows [N, D].
+        x: rows [..., N, D].
 
     Example::
 

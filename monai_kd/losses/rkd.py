@@ -6,11 +6,10 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_batch
+from monai_kd.losses.checks import check_batch, check_weights
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.grams import grams
 from monai_kd.losses.relations import angle_total, distances, pooled
-from monai_kd.utils import ConfigError
 
 __all__ = ["RKDLoss"]
 
@@ -48,9 +47,9 @@ class RKDLoss(nn.Module):
 
     def __init__(self, distance_weight: float = 25.0, angle_weight: float = 50.0) -> None:
         super().__init__()
-        if not (distance_weight >= 0 and angle_weight >= 0 and distance_weight + angle_weight > 0):
-            raise ConfigError(f"weights must not be negative, nor both 0, got {distance_weight!r}, {angle_weight!r}")
-        self.distance_weight, self.angle_weight = float(distance_weight), float(angle_weight)
+        self.distance_weight, self.angle_weight = check_weights(
+            distance_weight=distance_weight, angle_weight=angle_weight
+        )
 
     @full_precision
     def forward(self, input: Tensor, target: Tensor) -> Tensor:

@@ -4,15 +4,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
-from monai_kd.losses.chunked import sum_in_chunks
+from monai_kd.losses.checks import check_index
+from monai_kd.losses.chunked import exact, sum_in_chunks
 from monai_kd.losses.functional import keep_selected, reduce_rows, reduce_total
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
 
-__all__ = ["class_index", "compare_rows", "log_softmax", "softmax"]
+__all__ = ["class_index", "compare_rows", "log_softmax", "one_hot_index", "softmax"]
 
 
 def compare_rows(
@@ -22,16 +24,18 @@ def compare_rows(
     reduction: str = "mean",
     mask: Tensor | None = None,
     label: Tensor | None = None,
+    shared: Sequence[Tensor] = (),
 ) -> Tensor:
     """Reduce a formula over rows (samples, pixels or voxels), computed in float64.
 
     Args:
-        rows: `rows(s, t)` or `rows(s, t, y)` of logits [m, C, k] and classes [m, k], giving [m, k].
+        rows: `rows(s, t, *shared)` or `rows(s, t, y, *shared)` of logits [m, C, k] and classes [m, k], giving [m, k].
         input: the student's, [N, C, *spatial].
         target: the teacher's, [N, C', *spatial]; a constant.
         reduction: 'mean', 'sum' or 'none'.
         mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights.
-        label: class of each row, [N, *spatial]; a row with -1 does not count.
+        label: class of each row, [N, *spatial]; a row with a negative one does not count.
+        shared: what all rows of a sample have in common and gets a gradient, too, [N, ...].
     """
     target = target.detach()
     shape = (input.shape[0], *input.shape[2:])
@@ -43,15 +47,19 @@ def compare_rows(
     s, t = (x.reshape(*x.shape[:2], math.prod(shape[1:])) for x in (input, target))
     y = () if label is None else (label.reshape(s.shape[0], s.shape[2]),)
     if reduction == "none":
-        exact = (x.double() if x.device.type != "mps" else x for x in (s, t))
-        return reduce_rows(rows(*exact, *y).to(input.dtype).reshape(shape), "none", mask)
+        return reduce_rows(
+            rows(exact(s), exact(t), *y, *map(exact, shared)).to(input.dtype).reshape(shape), "none", mask
+        )
     weight = () if mask is None else (mask.detach().reshape(s.shape[0], s.shape[2]).to(s.dtype),)
+    a, b = len(y), len(y) + len(weight)
 
     def weighted(s: Tensor, t: Tensor, *others: Tensor) -> Tensor:
-        values = rows(s, t, *others[: len(y)])
-        return values * others[-1] if weight else values
+        labels, weights, common = others[:a], others[a:b], others[b:]
+        values = rows(s, t, *labels, *common)
+        return values * weights[0] if weights else values
 
-    return reduce_total(sum_in_chunks(weighted, [s], [t, *y, *weight], places=True), input, reduction, mask)
+    total = sum_in_chunks(weighted, [s], [t, *y, *weight], places=True, shared=shared)
+    return reduce_total(total, input, reduction, mask)
 
 
 def softmax(rows: Tensor) -> Tensor:
@@ -80,26 +88,58 @@ def class_index(label: Tensor, input: Tensor, *, where: str) -> Tensor:
     """Bring labels to one class a row, [N, *spatial].
 
     Args:
-        label: class indices [N, *spatial] or [N, 1, *spatial] (-1: none), or one-hot [N, C, *spatial].
+        label: class indices [N, *spatial] or [N, 1, *spatial] (negative: none), or one-hot [N, C, *spatial] (all zero:
+            none).
         input: logits [N, C, *spatial].
         where: name of the loss, for the message.
 
     Raises:
         ShapeMismatchError: it is none of the three.
-        ClassMismatchError: it is one-hot of another number of classes.
+        ClassMismatchError: it is one-hot of another number of classes, or (seen on a CPU) an index is too large or a
+            row has two classes.
     """
     n, c, *spatial = input.shape
     shape = tuple(label.shape)
-    if shape == (n, *spatial):
-        return label.detach().long()
-    if len(shape) == input.ndim and shape[0] == n and shape[2:] == tuple(spatial):
-        if shape[1] == 1:
-            return label.detach().squeeze(1).long()
+    one_column = len(shape) == input.ndim and shape[0] == n and shape[2:] == tuple(spatial)
+    if shape == (n, *spatial) or (one_column and shape[1] == 1):
+        index = label.detach().reshape(n, *spatial).long()
+        check_index(index, c, where=where)
+        return index
+    if one_column:
         if shape[1] == c:
-            return label.detach().float().argmax(1)
+            return one_hot_index(label, where=where).squeeze(1)
         raise ClassMismatchError(f"label is one-hot of {shape[1]} classes, student has {c}", where=where)
     raise ShapeMismatchError(
         f"label is {shape}, student {tuple(input.shape)}",
         where=where,
         fix=f"give class indices {(n, *spatial)} or one-hot {tuple(input.shape)}",
     )
+
+
+def one_hot_index(label: Tensor, *, where: str) -> Tensor:
+    """The class of each place, [N, 1, *spatial]; -1, no class, where all are 0.
+
+    Args:
+        label: one-hot, [N, C, *spatial].
+        where: name of the loss, for the message.
+
+    Raises:
+        ClassMismatchError: classes overlap (seen on a CPU): their sum is above 1 somewhere.
+
+    Example::
+
+        >>> import torch
+        >>> from monai_kd.losses.rows import one_hot_index
+        >>> one_hot_index(torch.tensor([[[0, 1, 0], [1, 0, 0]]]), where="loss")
+        tensor([[[ 1,  0, -1]]])
+    """
+    label = label.detach().float()
+    if label.device.type == "cpu" and not torch.compiler.is_compiling() and label.numel():
+        if (most := float(label.sum(1).max())) > 1.01:  # soft labels sum to 1 but for rounding
+            raise ClassMismatchError(
+                f"label is one-hot, and the classes of a place sum to {most:g}: they overlap",
+                where=where,
+                fix="give one class a place, as `label.argmax(1)` chooses it",
+            )
+    highest, index = label.max(1, keepdim=True)
+    return index.masked_fill(highest <= 0, -1)

@@ -51,6 +51,8 @@ class SoftTargetKDLoss(nn.Module):
         tensor(0.6931)
     """
 
+    selected_by = ("mask",)
+
     def __init__(self, temperature: float = 1.0, reduction: str = "mean") -> None:
         super().__init__()
         self.temperature = check_positive(temperature, "temperature")

@@ -31,9 +31,10 @@ class SubsetKDLoss(nn.Module):
         temperature: T.
         sigmoid: labels that do not exclude each other.
         reduction: over rows: 'mean', 'sum' or 'none' (one value a row, [N, *spatial]).
+        label_reduction: over the labels of S with `sigmoid`: 'sum' or 'mean'; a softmax is one answer and has no say.
 
     Raises:
-        ConfigError: the subset repeats a class or is too small, the temperature is not positive, the reduction unknown.
+        ConfigError: the subset repeats a class or is too small, the temperature is not positive, a reduction unknown.
 
     Ju et al., Relational subsets knowledge distillation for long-tailed retinal diseases recognition, MICCAI 2021
     (arXiv 2104.11057).
@@ -47,8 +48,15 @@ class SubsetKDLoss(nn.Module):
         tensor(0.)
     """
 
+    selected_by = ("mask",)
+
     def __init__(
-        self, classes: Sequence[int], temperature: float = 4.0, sigmoid: bool = False, reduction: str = "mean"
+        self,
+        classes: Sequence[int],
+        temperature: float = 4.0,
+        sigmoid: bool = False,
+        reduction: str = "mean",
+        label_reduction: str = "sum",
     ) -> None:
         super().__init__()
         self.classes = [int(c) for c in classes]
@@ -56,7 +64,9 @@ class SubsetKDLoss(nn.Module):
             raise ConfigError(f"classes must be different numbers from 0 on, got {list(classes)}")
         if len(self.classes) < (1 if sigmoid else 2):
             raise ConfigError(f"classes {self.classes} are too few", fix="give two or more, or sigmoid=True")
-        self.loss = (BinaryKDLoss if sigmoid else KDLoss)(temperature, reduction)
+        binary = BinaryKDLoss(temperature, reduction, label_reduction)
+        self.loss = binary if sigmoid else KDLoss(temperature, reduction)
+        self.reduction = self.loss.reduction
 
     @full_precision
     def forward(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:

@@ -4,28 +4,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from monai_kd.losses.averaging import mean_parts
+from monai_kd.losses.broadcasting import refuse_to_broadcast
 from monai_kd.utils import (
-    ClassMismatchError,
     ConfigError,
     DistillationError,
     ShapeMismatchError,
     connected_zero,
     gather_rows,
     is_distributed,
-    mean_scale,
+    joint_mean,
     to_float,
 )
 
 __all__ = ["Term"]
-
-# torch's losses that would broadcast one shape against another, with a warning at best
-_BROADCASTS = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.KLDivLoss)
-_BROADCASTING = (F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.kl_div)
 
 
 class Term(nn.Module):
@@ -39,9 +34,12 @@ class Term(nn.Module):
         where: batch key of a boolean per sample, [N]: only rows where it is true are compared. If there is none the
             term is a zero that stays connected to the graph.
 
-    Under `torch.distributed` a masked term is scaled so that the average over processes is the mean over all selected
-    rows, and a loss that relates samples to one another (class attribute `relational = True`) sees the rows of every
-    process.
+    Under `torch.distributed` the average over processes is the mean over the rows of all, though each selects another
+    number of them: by `where`, by an argument that the loss names in its class attribute `selected_by` (`label`,
+    `mask`), by `ignore_index` or class weights of torch's cross-entropy. A loss that relates samples to one another
+    (class attribute `relational = True`) sees the rows of every process. Any other loss is averaged over the processes,
+    as `DistributedDataParallel` does: a loss that selects in a way of its own (places by uncertainty or at boundaries,
+    regions of each image, instances of each bag) is then a mean of means.
 
     Example::
 
@@ -94,24 +92,30 @@ class Term(nn.Module):
 
         Raises:
             ShapeMismatchError: the tensors do not fit the loss, the mask is not one boolean per row.
-            ClassMismatchError: a broadcasting loss of torch is given different numbers of classes.
+            ClassMismatchError: a loss that would broadcast is given different numbers of classes.
+            ConfigError: there is a mask, and nothing of what is compared is floating.
         """
         tensors = [to_float(knowledge[name]) for name in self.names]
         relational = is_distributed() and getattr(self.loss, "relational", False)
-        scale = 1.0
+        joint = is_distributed() and not relational
+        count = None
         if self.where is not None:
             tensors, count = self._select(tensors, knowledge[self.where])
-            if is_distributed() and not relational:
-                scale = mean_scale(count, tensors[0].device)
-            if count == 0 and not relational:
-                return connected_zero(*(t for t in tensors if t.is_floating_point()))
         if relational:
             tensors = [gather_rows(t) for t in tensors]
-            if tensors[0].shape[0] == 0:
-                return connected_zero(*(t for t in tensors if t.is_floating_point()))
-        value = self._compare(tensors)
-        value = value.mean() if value.ndim else value
-        return value if scale == 1.0 else value * scale
+            count = tensors[0].shape[0]
+        if count == 0:
+            zero = connected_zero(*(t for t in tensors if t.is_floating_point()))
+            return joint_mean(zero, 0.0) if joint else zero
+        refuse_to_broadcast(self.loss, tensors)
+        parts: tuple[Tensor, Tensor | int] | None = mean_parts(self.loss, tensors, self.keywords) if joint else None
+        if parts is None:
+            value = self._compare(tensors)
+            value = value.mean() if value.ndim else value
+            if not joint or count is None:
+                return value
+            parts = value * count, count
+        return joint_mean(*parts)
 
     def _select(self, tensors: list[Tensor], where: Tensor) -> tuple[list[Tensor], int]:
         column = where.ndim > 0 and where.numel() == len(where)  # [N] or [N, 1]
@@ -122,19 +126,18 @@ class Term(nn.Module):
                     where=f"where: {self.where!r}",
                     fix="where must be one boolean per sample",
                 )
+        if not any(t.is_floating_point() for t in tensors):
+            raise ConfigError(
+                f"none of {', '.join(map(repr, self.names))} is floating",
+                where=f"where: {self.where!r}",
+                why="where no row is selected, the zero must stay connected to something",
+                fix="give the student's answer, not its classes",
+            )
         rows = where.reshape(-1).bool()
         count = int(rows.sum())
         return (tensors if count == len(rows) else [t[rows] for t in tensors]), count
 
-    def _compare(self, tensors: list[Any]) -> Tensor:
-        broadcasts = isinstance(self.loss, _BROADCASTS) or self.loss in _BROADCASTING
-        if broadcasts and tensors[0].shape != tensors[1].shape:
-            a, b = (tuple(t.shape) for t in tensors[:2])
-            classes_alone = len(a) == len(b) > 1 and a[:1] + a[2:] == b[:1] + b[2:]
-            raise (ClassMismatchError if classes_alone else ShapeMismatchError)(
-                f"{getattr(self.loss, '__name__', type(self.loss).__name__)} would broadcast {a} against {b}",
-                fix="give both the same shape, with a Connector for features",
-            )
+    def _compare(self, tensors: list[Tensor]) -> Tensor:
         if self.keywords is None:
             return self.loss(*tensors)
         return self.loss(**dict(zip(self.keywords, tensors, strict=True)))

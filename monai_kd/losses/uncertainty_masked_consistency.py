@@ -50,25 +50,28 @@ class UncertaintyMaskedConsistencyLoss(nn.Module):
         self.consistency = ProbabilityMSELoss()
 
     @full_precision
-    def forward(self, input: Tensor, target: Tensor, probability: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, probability: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Compare.
 
         Args:
             input: logits of the student, [N, C] or [N, C, *spatial].
             target: logits of the teacher, the same shape; no gradient flows into them.
             probability: the teacher's mean probabilities, the same shape.
+            mask: which rows count, if the teacher is sure of them, [N, *spatial] or [N, 1, *spatial], boolean or
+                weights; without any the loss is 0.
 
         Returns:
             A scalar.
 
         Raises:
             ClassMismatchError: the numbers of classes differ.
-            ShapeMismatchError: anything else of the shapes differs.
+            ShapeMismatchError: anything else of the shapes differs, or the mask does not fit.
             ConfigError: there is one class only.
         """
         for other in (target, probability):
-            check_logits(input, other, where="UncertaintyMaskedConsistencyLoss")
+            check_logits(input, other, mask, where="UncertaintyMaskedConsistencyLoss")
         check_several_classes(input, where="UncertaintyMaskedConsistencyLoss", fix="give two logits")
         p = probability.detach()
         uncertainty = -torch.xlogy(p, p).sum(1)
-        return self.consistency(input, target, mask=uncertainty < self.threshold * math.log(p.shape[1]))
+        sure = uncertainty < self.threshold * math.log(p.shape[1])
+        return self.consistency(input, target, mask=sure if mask is None else mask.reshape(sure.shape) * sure)

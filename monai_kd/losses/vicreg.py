@@ -24,8 +24,8 @@ class VICRegLoss(nn.Module):
 
     over the ordered pairs P of the V views (the mean over them is that over unordered ones), with population variance
     and covariance. A view may come from another stain or modality. Under `torch.distributed` a `Term` gathers the rows
-    of every process. Gradient flows into all views. In float64, with the smaller of D x D and N x N. Time O(V N D
-    min(N, D)).
+    of every process. Gradient flows into all views; it grows with the third power of the embeddings, which may be
+    float16 up to about 30. In float64, with the smaller of D x D and N x N. Time O(V N D min(N, D)).
 
     Args:
         invariance_weight: :math:`\\lambda`.

@@ -7,8 +7,8 @@ import math
 
 from torch import Tensor, nn
 
-from monai_kd.losses.checks import check_features
-from monai_kd.losses.functional import full_precision
+from monai_kd.losses.checks import check_features, check_mask
+from monai_kd.losses.functional import divisor, full_precision, keep_selected
 from monai_kd.utils import ShapeMismatchError
 
 __all__ = ["VIDLoss"]
@@ -32,20 +32,23 @@ class VIDLoss(nn.Module):
         tensor(0.5000)
     """
 
+    selected_by = ("mask",)
+
     @full_precision
-    def forward(self, input: Tensor, target: Tensor, variance: Tensor) -> Tensor:
+    def forward(self, input: Tensor, target: Tensor, variance: Tensor, *, mask: Tensor | None = None) -> Tensor:
         """Compare.
 
         Args:
             input: the mean that the student predicts, [N, C] or [N, C, *spatial].
             target: features of the teacher, the same shape; no gradient flows into them.
             variance: of each channel, [C], positive; gradient flows into it.
+            mask: which rows count, [N, *spatial] or [N, 1, *spatial], boolean or weights; without any the loss is 0.
 
         Returns:
             A scalar.
 
         Raises:
-            ShapeMismatchError: the shapes differ, or there is not one variance a channel.
+            ShapeMismatchError: the shapes differ, there is not one variance a channel, or the mask does not fit.
         """
         check_features(input, target, where="VIDLoss")
         if variance.shape != input.shape[1:2]:
@@ -55,6 +58,13 @@ class VIDLoss(nn.Module):
                 fix="give one variance a channel, as `VariationalConnector` does",
             )
         v = variance.to(input.dtype)
-        squares = (target.detach() - input).square().transpose(0, 1).flatten(1).sum(1)
-        each = max(input.shape[0] * math.prod(input.shape[2:]), 1)
-        return ((squares / each / v).mean() + v.log().mean() * (input.numel() > 0)) / 2
+        if mask is not None:
+            check_mask(mask, input, where="VIDLoss")
+        s, t = keep_selected(mask, input, target.detach())
+        squares = (t - s).square()
+        count = squares.new_full((), input.shape[0] * math.prod(input.shape[2:]))
+        if mask is not None:
+            weight = mask.detach().reshape(input.shape[0], 1, *input.shape[2:]).to(squares.dtype)
+            squares, count = squares * weight, weight.sum()
+        squares = squares.transpose(0, 1).flatten(1).sum(1) / divisor(count)
+        return ((squares / v).mean() + v.log().mean() * (count != 0)) / 2

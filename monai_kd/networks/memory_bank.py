@@ -22,7 +22,8 @@ class MemoryBank(nn.Module):
     M times the mean of :math:`e^{g / \tau}` over the first batch, then constant. The student is scored against what is
     remembered of the teacher, and the other way round. What was scored is remembered at the next forward in train mode,
     or when the state is saved, so that a backward finds the bank as it was: :math:`m \leftarrow` unit of
-    :math:`\beta m + (1 - \beta) x`. Under `torch.distributed` every process remembers the rows of all.
+    :math:`\beta m + (1 - \beta) x`. Under `torch.distributed` every process remembers the rows of all, and Z is of the
+    rows of all; each draws by itself.
 
     Tian et al., "Contrastive Representation Distillation", ICLR 2020 (arXiv 1910.10699). Time O(N M D) for one matrix
     product with the whole bank; memory O(M D + N M).
@@ -117,10 +118,17 @@ class MemoryBank(nn.Module):
     def _logits(self, cosine: Tensor, direction: int) -> Tensor:
         scaled = cosine / self.temperature
         if self.log_z[direction].isnan():  # the first batch
-            mean = scaled.detach().double().flatten().logsumexp(0) - math.log(max(scaled.numel(), 1))
-            self.log_z[direction] = mean + math.log(self.num_samples)
+            self.log_z[direction] = self._log_mean(scaled.detach().double()) + math.log(self.num_samples)
         shift = self.log_z[direction] + math.log(self.negatives / self.num_samples)
         return scaled - shift.to(scaled.dtype)
+
+    def _log_mean(self, scaled: Tensor) -> Tensor:
+        """The logarithm of the mean of e^scaled, in train mode over the rows of every process."""
+        total, count = scaled.flatten().logsumexp(0), scaled.new_tensor(float(scaled.numel()))
+        if self.training and is_distributed():
+            totals, counts = gather_rows(torch.stack([total, count]).unsqueeze(0)).unbind(1)
+            total, count = totals.logsumexp(0), counts.sum()
+        return total - count.clamp(min=1).log()
 
     @torch.no_grad()
     def remember(self) -> None:

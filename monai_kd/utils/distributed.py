@@ -9,7 +9,7 @@ import torch.distributed.nn.functional as dist_functional
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["broadcast", "gather_rows", "is_distributed", "mean_scale"]
+__all__ = ["broadcast", "gather_rows", "is_distributed", "joint_mean"]
 
 
 def is_distributed() -> bool:
@@ -50,15 +50,17 @@ def gather_rows(x: Tensor) -> Tensor:
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
 
-def mean_scale(count: int, device: torch.device) -> float:
-    """What a mean over `count` rows here must be multiplied by, so that the average over processes is the joint mean.
+def joint_mean(total: Tensor, weight: Tensor | float) -> Tensor:
+    """This process's share of a mean over the rows of all, such that the average over processes is that mean.
 
-    .. math:: n_r W / \\sum_r n_r
+    .. math:: W t_r / \\sum_r w_r
+
+    with W processes. Every process must call it.
 
     Args:
-        count: rows of this process.
-        device: where the collective runs.
+        total: t, the sum over the rows of this process, a scalar.
+        weight: w, how many they are, or the sum of their weights; 0 if there are none.
     """
-    total = torch.tensor([count], dtype=torch.float64, device=device)
-    dist.all_reduce(total)
-    return count * dist.get_world_size() / max(float(total), 1.0)
+    every = torch.zeros(1, dtype=torch.float64, device=total.device) + weight
+    dist.all_reduce(every)
+    return total * (dist.get_world_size() / torch.where(every == 0, 1, every)).to(total.dtype).squeeze()

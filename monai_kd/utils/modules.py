@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from monai_kd.utils.errors import UnknownLayerError, suggest
 
-__all__ = ["find_layer", "is_compiled", "unique", "unwrap"]
+__all__ = ["find_layer", "is_compiled", "is_parallel", "unique", "unwrap"]
 
 
 def is_compiled(network: nn.Module) -> bool:
@@ -20,6 +20,13 @@ def is_compiled(network: nn.Module) -> bool:
     if isinstance(network, DistributedDataParallel):
         network = network.module
     return "_orig_mod" in network._modules  # torch._dynamo's own class is slow to import
+
+
+def is_parallel(network: nn.Module) -> bool:
+    """Whether `network` is a `DistributedDataParallel`, under a `torch.compile` or not."""
+    if "_orig_mod" in network._modules:
+        network = cast(nn.Module, network._orig_mod)
+    return isinstance(network, DistributedDataParallel)
 
 
 def unwrap(network: nn.Module) -> nn.Module:

@@ -15,11 +15,18 @@ import monai_kd
 from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import EMA
 from monai_kd.inferers import DistillationInferer
-from monai_kd.losses import Objective, SampleRelationLoss
-from monai_kd.networks import Teacher
+from monai_kd.losses import CRDLoss, Objective, SampleRelationLoss
+from monai_kd.networks import MemoryBank, PooledConnector, Teacher
 from tests.ranks import result, run_on_two_ranks
 
-CASES = ("connector", "peer", "relation", "views", "unwrapped")
+CASES = ("connector", "peer", "relation", "views", "unwrapped", "crd")
+
+
+class Bank(MemoryBank):
+    """Its negatives follow from the sample, not from a generator, of which each process has its own."""
+
+    def choose(self, index: Tensor) -> Tensor:
+        return (index.unsqueeze(1) + torch.arange(self.negatives + 1)) % self.num_samples
 
 
 def network(width: int) -> nn.Module:
@@ -39,8 +46,9 @@ def batches() -> list[dict[str, Tensor]]:
             "image_2": torch.randn(8, 1, 6, 6, generator=generator),
             "label": torch.randint(0, 3, (8,), generator=generator),
             "labeled": torch.tensor(rows).bool(),
+            "index": torch.arange(8) + 4 * (i % 2),
         }
-        for rows in labeled
+        for i, rows in enumerate(labeled)
     ]
 
 
@@ -48,6 +56,9 @@ def train(case: str, rank: int | None) -> dict[str, Tensor]:
     """Train on everything, or on this rank's half of each batch, from weights that differ between ranks."""
     torch.manual_seed(3)
     student, teacher, peer, connector = network(2), network(4), network(2), nn.Conv2d(2, 4, 1)
+    torch.manual_seed(rank or 0)
+    embedding, teacher_embedding = (PooledConnector(c, 3, normalize=True) for c in (2, 4))
+    bank = Bank(12, features=3, negatives=5)
     if rank:  # rank 0's weights must win
         for wrong in (peer, connector, *([student] if case == "unwrapped" else [])):
             nn.init.constant_(next(wrong.parameters()), 7.0)
@@ -57,6 +68,9 @@ def train(case: str, rank: int | None) -> dict[str, Tensor]:
         "connector": {"keys": "student.feature", "network": connector},
         "peer": {"keys": "image_2", "network": peer},
         "again": {"keys": "image_2"},
+        "embedding": {"keys": "student.feature", "network": embedding},
+        "teacher_embedding": {"keys": "teacher.feature", "network": teacher_embedding},
+        "bank": {"keys": ["embedding", "teacher_embedding", "index"], "network": bank},
     }
     label = {"loss": nn.CrossEntropyLoss(), "inputs": ["student", "label"], "where": "labeled"}
     terms = {"label": label, "hint": {"loss": nn.MSELoss(), "inputs": ["connector", "teacher.feature"]}}
@@ -67,6 +81,9 @@ def train(case: str, rank: int | None) -> dict[str, Tensor]:
         terms |= {"relation": relation, "labeled_relation": {**relation, "where": "labeled"}}
     if case == "views":
         terms["again"] = {"loss": nn.MSELoss(), "inputs": ["again", "teacher"]}
+    if case == "crd":
+        terms["crd"] = {"loss": CRDLoss(), "inputs": ["bank.input", "bank.target"]}
+        terms["alike"] = {"loss": nn.MSELoss(), "inputs": ["embedding", "teacher_embedding"]}
     used = {name.split(".")[0] for term in terms.values() for name in term["inputs"]}
     inferer = DistillationInferer({name: part for name, part in parts.items() if name in used})
     average = Teacher.copy_of(student)
@@ -85,6 +102,7 @@ def train(case: str, rank: int | None) -> dict[str, Tensor]:
     )
     trainer.run()
     networks = {"student": student, "average": average.network, "peer": peer, "connector": connector}
+    networks |= {"embedding": embedding, "bank": bank} if case == "crd" else {}
     return {f"{name}.{k}": v for name, net in networks.items() for k, v in net.state_dict().items()}
 
 

@@ -20,7 +20,7 @@ from monai_kd.networks import Teacher
 from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer
 from tests.ranks import result, run_on_two_ranks
 
-CASES = ("clip", "first copy", "generations")
+CASES = ("clip", "first copy", "generations", "built apart")
 
 
 class Clip:
@@ -36,6 +36,17 @@ class Clip:
         nn.utils.clip_grad_norm_(self.parameters, 0.05)
 
 
+class Keeping(nn.Module):
+    """Holds random numbers, and nothing that learns."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("kept", torch.randn(5))
+
+    def forward(self, x):
+        return x
+
+
 def train(case: str, rank: int) -> dict[str, Tensor]:
     torch.manual_seed(3)
     student, connector, teacher = Classifier(norm=False), nn.Linear(3, 3), Classifier(norm=False)
@@ -47,15 +58,21 @@ def train(case: str, rank: int) -> dict[str, Tensor]:
     if case == "first copy" and rank:
         nn.init.constant_(student.head.bias, 7.0)  # rank 0's weights must win before the teacher copies them
     torch.manual_seed(rank)
+    if case == "built apart":  # what has no gradient and yet no two processes build alike
+        average = Teacher.copy_of(Classifier(norm=False))
+        passes |= {"projection": {"keys": "student", "network": nn.Linear(3, 3).requires_grad_(False)}}
+        passes |= {"bank": {"keys": "student", "network": Keeping()}, "past": {"network": average}}
     handlers = {
         "clip": [Clip(parameters)],
         "first copy": [EMA(average, student, momentum=0.9, warmup=False)],
         "generations": [Snapshot(average, student, every=1, restart=True)],
+        "built apart": [],
     }
     wrapped = student if case == "first copy" else DistributedDataParallel(student)
     optimizer = torch.optim.SGD(parameters, lr=0.5)
     make_trainer(wrapped, passes, terms, data, 2, optimizer=optimizer, train_handlers=handlers[case]).run()
     networks = {"student": student, "average": average.network, "connector": connector}
+    networks |= {name: passes[name]["network"] for name in ("projection", "bank") if name in passes}
     return {f"{name}.{key}": value for name, net in networks.items() for key, value in net.state_dict().items()}
 
 
@@ -82,6 +99,15 @@ def alone():
     dist.destroy_process_group()
 
 
+def test_a_student_in_ddp_is_averaged_once_also_when_compiled(alone):
+    student, connector = DistributedDataParallel(Classifier()), nn.Linear(3, 3)
+    passes = {"connector": {"keys": "student", "network": connector}}
+    for network in (student, torch.compile(student, backend="eager")):
+        trainer = make_trainer(network, passes, {"label": LABEL}, batches(1))
+        assert list(map(id, trainer._outside_ddp())) == list(map(id, connector.parameters()))
+        assert trainer._started_by_rank_0() == [connector]
+
+
 def test_the_average_of_one_process_is_its_gradient(alone):
     network = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2).double(), nn.Linear(3, 2)])
     (network[0](torch.ones(1, 3)).sum() + network[1](torch.ones(1, 3).double()).sum()).backward()
@@ -91,9 +117,11 @@ def test_the_average_of_one_process_is_its_gradient(alone):
     assert all(p.grad is None for p in network[2].parameters())  # had none in any process
 
 
-def test_the_broadcast_covers_parameters_and_buffers(alone, monkeypatch):
+def test_the_broadcast_covers_parameters_and_buffers_once(alone, monkeypatch):
     sent = []
     monkeypatch.setattr(dist, "broadcast", lambda tensor, src: sent.append((tensor.data_ptr(), src)))
     network = Classifier()
-    SyncGradients(network.parameters(), [network]).broadcast()
+    network.conv.requires_grad_(False)
+    SyncGradients(network.head.parameters(), [network]).broadcast()
+    assert len(sent) == len(set(sent))
     assert set(sent) == {(t.data_ptr(), 0) for t in (*network.parameters(), *network.buffers())}

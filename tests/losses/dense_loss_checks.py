@@ -141,3 +141,22 @@ class LabeledLossChecks(DenseLossChecks):
             self.build()(input, input, label=torch.zeros(2, 4))
         with pytest.raises(ClassMismatchError, match="label is one-hot of 5 classes, student has 3"):
             self.build()(input, input, label=torch.zeros(2, 5, 4, 4))
+        with pytest.raises(ClassMismatchError, match=f"{type(self.build()).__name__}: a label is 7, of 3 classes"):
+            self.build()(input, input, label=torch.full((2, 4, 4), 7))
+        with pytest.raises(ClassMismatchError, match="sum to 3: they overlap"):
+            self.build()(input, input, label=torch.ones(2, 3, 4, 4))
+
+    def test_a_row_that_is_all_zero_in_a_one_hot_label_does_not_count(self, shape):
+        (input, target), label = self.pair(shape), self.extras(shape)["label"]
+        one_hot = torch.nn.functional.one_hot(label, shape[1]).movedim(-1, 1)
+        one_hot[0] = 0
+        label[0] = -1
+        assert torch.equal(self.build()(input, target, label=one_hot), self.build()(input, target, label=label))
+
+    def test_one_hot_label_compiles_whole(self):
+        shape = self.shapes[-1]
+        (input, target), label = self.pair(shape), self.extras(shape)["label"]
+        one_hot = torch.nn.functional.one_hot(label, shape[1]).movedim(-1, 1)
+        torch._dynamo.reset()
+        compiled = torch.compile(self.build(), fullgraph=True, backend="eager")
+        torch.testing.assert_close(compiled(input, target, label=one_hot), self.build()(input, target, label=label))

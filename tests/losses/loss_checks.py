@@ -16,6 +16,11 @@ import torch
 from monai.data import MetaTensor
 from torch import Tensor, nn
 
+# a backend of torch.compile, beside "eager"
+inductor = pytest.param(
+    "inductor",
+    marks=[pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")],
+)
 HALVES = (torch.float16, torch.bfloat16)
 Shape = tuple[int, ...]
 

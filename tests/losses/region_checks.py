@@ -54,6 +54,18 @@ class RegionChecks(LossChecks):
         for other in (label.unsqueeze(1), one_hot, one_hot.bool(), label.float()):
             assert torch.equal(self.build()(input, target, label=other), expected)
 
+    def test_a_place_of_no_class_may_be_all_zero_in_a_one_hot_label(self, shape):
+        (input, target), label = self.pair(shape), self.extras(shape)["label"]
+        assert (label < 0).any()
+        one_hot = torch.nn.functional.one_hot(label.clamp(min=0), 4).movedim(-1, 1) * (label >= 0).unsqueeze(1)
+        assert torch.equal(self.build()(input, target, label=one_hot), self.build()(input, target, label=label))
+
+    def test_overlapping_classes_are_refused(self):
+        input, label = torch.zeros(2, 3, 4, 4), torch.zeros(2, 4, 4, 4)
+        label[1, 1:3, 2, 2] = 1
+        with pytest.raises(ClassMismatchError, match=f"{type(self.build()).__name__}: .*sum to 2: they overlap"):
+            self.build()(input, input, label=label)
+
     def test_label_of_a_larger_image_takes_the_nearest(self, shape):
         (input, target), label = self.pair(shape), self.extras(shape)["label"]
         larger = label
@@ -76,7 +88,7 @@ class RegionChecks(LossChecks):
 
     def test_impossible_labels_are_refused(self):
         input = torch.zeros(2, 3, 4, 4)
-        with pytest.raises(ClassMismatchError, match="a label is 4, num_classes is 4"):
+        with pytest.raises(ClassMismatchError, match="a label is 4, of 4 classes the last is 3"):
             self.build()(input, input, label=torch.full((2, 4, 4), 4))
         with pytest.raises(ClassMismatchError, match="one-hot of 3 classes, not 4"):
             self.build()(input, input, label=torch.zeros(2, 3, 4, 4))

@@ -43,6 +43,23 @@ class TestBinaryKDLoss(DenseLossChecks):
         ce = F.binary_cross_entropy_with_logits(input, p) - F.binary_cross_entropy_with_logits(target, p)
         torch.testing.assert_close(BinaryKDLoss(1.0)(input, target), 5 * ce)
 
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    def test_labels_may_be_averaged(self, shape, reduction):
+        input, target = self.pair(shape)
+        summed = self.build(reduction=reduction)(input, target)
+        averaged = self.build(reduction=reduction, label_reduction="mean")(input, target)
+        torch.testing.assert_close(averaged, summed / shape[1])
+
+    def test_mean_over_labels_is_torchs(self):
+        input, target = self.pair((4, 5))
+        p = target.sigmoid()
+        ce = F.binary_cross_entropy_with_logits(input, p) - F.binary_cross_entropy_with_logits(target, p)
+        torch.testing.assert_close(BinaryKDLoss(1.0, label_reduction="mean")(input, target), ce)
+
+    def test_unknown_label_reduction_is_refused(self):
+        with pytest.raises(ConfigError, match="label_reduction must be 'sum' or 'mean', got 'avg'"):
+            BinaryKDLoss(label_reduction="avg")
+
     def test_one_label_is_two_classes(self):
         input, target = self.pair((2, 1, 3, 4))
         two = [torch.cat([torch.zeros_like(x), x], 1) for x in (input, target)]

@@ -21,16 +21,16 @@ def softmax(logits: list[float], temperature: float) -> list[float]:
 
 
 def near(label: torch.Tensor, radius: int) -> list[tuple[int, ...]]:
-    """Places whose cube holds two classes, by plain loops."""
+    """Places of a class whose cube holds another class, by plain loops; negative labels are no class."""
     places = [tuple(p) for p in torch.cartesian_prod(*map(torch.arange, label.shape)).reshape(-1, label.ndim).tolist()]
     found = []
     for n, *p in places:
         cube = {
             int(label[q])
             for q in places
-            if q[0] == n and all(abs(a - b) <= radius for a, b in zip(p, q[1:], strict=True))
+            if q[0] == n and all(abs(a - b) <= radius for a, b in zip(p, q[1:], strict=True)) and label[q] >= 0
         }
-        found += [(n, *p)] if len(cube) > 1 else []
+        found += [(n, *p)] if len(cube) > 1 and label[(n, *p)] >= 0 else []
     return found
 
 
@@ -85,6 +85,25 @@ class TestBoundaryKDLoss(LossChecks):
         (input, target), label = self.pair(shape), torch.ones((shape[0], *shape[2:]))
         value, gradient = self.run(self.build(), input, target, label=label)
         assert value == 0 and torch.equal(gradient, torch.zeros_like(gradient))
+
+    def test_one_class_and_places_without_a_class_have_no_border(self, shape):
+        (input, target), label = self.pair(shape), torch.ones((shape[0], *shape[2:]), dtype=torch.long)
+        label[..., 2:] = -1
+        value, gradient = self.run(self.build(), input, target, label=label)
+        assert value == 0 and torch.equal(gradient, torch.zeros_like(gradient))
+
+    def test_places_without_a_class_neither_count_nor_make_a_border(self, shape):
+        (input, target), label = self.pair(shape), self.extras(shape)["label"]
+        label[torch.rand(label.shape) < 0.2] = -1
+        value = self.build()(input, target, label=label)
+        assert value.item() == pytest.approx(self.oracle(input.detach(), target, label), rel=1e-10)
+        one_hot = F.one_hot(label.clamp(min=0), 3).movedim(-1, 1) * (label >= 0).unsqueeze(1)
+        assert torch.equal(self.build()(input, target, label=one_hot), value)
+
+    def test_labels_beyond_the_classes_are_refused(self):
+        input = torch.zeros(1, 3, 4, 4)
+        with pytest.raises(ClassMismatchError, match="BoundaryKDLoss: a label is 255, of 3 classes the last is 2"):
+            self.build()(input, input, label=torch.full((1, 4, 4), 255, dtype=torch.uint8))
 
     def test_is_kd_where_the_border_is_everywhere(self, shape):
         (input, target), extras = self.pair(shape), self.extras(shape)

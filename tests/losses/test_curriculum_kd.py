@@ -7,11 +7,12 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from monai_kd.losses.curriculum_kd import CurriculumKDLoss
 from monai_kd.losses.kd import KDLoss
-from monai_kd.utils import ClassMismatchError, ShapeMismatchError
-from tests.losses.loss_checks import LossChecks
+from monai_kd.utils import ShapeMismatchError
+from tests.losses.dense_loss_checks import DenseLossChecks
 
 
 def softmax(logits: list[float], temperature: float) -> list[float]:
@@ -19,36 +20,37 @@ def softmax(logits: list[float], temperature: float) -> list[float]:
     return [x / sum(powers) for x in powers]
 
 
-class TestCurriculumKDLoss(LossChecks):
-    scale = 3.0
-    mismatches = (
-        ((2, 3), (2, 5), ClassMismatchError, "student has 3 classes, teacher 5"),
-        ((2, 3, 4, 4), (2, 3, 4, 1), ShapeMismatchError, r"teacher \(2, 3, 4, 1\)"),
-    )
+class At3(nn.Module):
+    """The loss at a temperature of 3."""
 
-    def build(self):
-        return CurriculumKDLoss()
+    def __init__(self, **options):
+        super().__init__()
+        self.loss = CurriculumKDLoss(**options)
 
-    def extras(self, shape):
-        return {"temperature": torch.tensor(3.0)}
+    def forward(self, input, target, mask=None):
+        return self.loss(input, target, temperature=torch.tensor(3.0), mask=mask)
 
-    def oracle(self, input, target, temperature):
-        values = []
-        for s, t in zip(*(x.movedim(1, -1).flatten(0, -2).tolist() for x in (input, target)), strict=True):
-            p_s, p_t = softmax(s, 3.0), softmax(t, 3.0)
-            values.append(9.0 * sum(b * math.log(b / a) for a, b in zip(p_s, p_t, strict=True)))
-        return sum(values) / len(values)
+
+class TestCurriculumKDLoss(DenseLossChecks):
+    def build(self, **options):
+        return At3(**options)
+
+    def row(self, student, teacher):
+        p_s, p_t = softmax(student, 3.0), softmax(teacher, 3.0)
+        return 9.0 * sum(b * math.log(b / a) for a, b in zip(p_s, p_t, strict=True))
 
     def test_is_kd(self, shape):
         input, target = self.pair(shape)
-        value = self.build()(input, target, **self.extras(shape))
-        torch.testing.assert_close(value, KDLoss(3.0)(input, target))
+        torch.testing.assert_close(self.build()(input, target), KDLoss(3.0)(input, target))
 
-    def test_temperature_gets_the_gradient_of_both_softmaxes(self, shape):
-        input, target = self.pair(shape)
+    @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+    def test_temperature_gets_the_gradient_of_both_softmaxes(self, shape, reduction):
+        (input, target), loss = self.pair(shape), CurriculumKDLoss(reduction)
         temperature = torch.tensor(2.5, dtype=torch.float64, requires_grad=True)
-        assert torch.autograd.gradcheck(lambda t: self.build()(input.detach(), target, t), temperature)
+        mask = torch.rand((shape[0], *shape[2:])) < 0.7
+        for m in (None, mask):
+            assert torch.autograd.gradcheck(lambda t, m=m: loss(input.detach(), target, t, mask=m), temperature)
 
     def test_temperature_is_a_scalar(self):
         with pytest.raises(ShapeMismatchError, match=r"temperature is \(2,\), no scalar"):
-            self.build()(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2))
+            CurriculumKDLoss()(torch.zeros(2, 3), torch.zeros(2, 3), torch.ones(2))

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.nn.functional import kl_div
@@ -13,12 +15,18 @@ from monai_kd.losses import (
     AttentionTransferLoss,
     ChannelWiseKDLoss,
     CorrelationCongruenceLoss,
+    CRDLoss,
+    FSPLoss,
     KDLoss,
     LogitStandardizedKDLoss,
     NSTLoss,
+    OFDLoss,
     RKDLoss,
     SimilarityPreservingLoss,
+    VIDLoss,
 )
+from monai_kd.networks import AttentionLabels, AttentionPooling, HardInstances, MemoryBank
+from tests.benchmarks.memory import CLEAR, resident_peak
 
 
 def textbook(input, target, temperature):
@@ -57,11 +65,72 @@ def test_9_halves_of_large_maps_are_numbers_with_a_gradient(loss):
     assert input.grad.isfinite().all() and input.grad.abs().max() > 0
 
 
+def vid(input, target):
+    return VIDLoss()(input, target, torch.ones(input.shape[1]))
+
+
+def ofd(input, target):
+    return OFDLoss()(input, target.abs())  # below 0 nothing would be asked of many places
+
+
+def fsp(input, target):
+    return FSPLoss()(input, input[:, :2], target, target[:, :2])
+
+
+@pytest.mark.parametrize("loss", [AttentionTransferLoss(), NSTLoss(), vid, ofd, fsp])
+@pytest.mark.parametrize("size", [(5,), (4, 5), (4, 5, 3)])
+def test_10_maps_of_any_dimension_that_are_no_squares_are_compared_whole(loss, size):
+    """Resizing looked at the height alone, and at two axes: here every place of the student has a say."""
+    input = torch.randn(2, 3, *size, dtype=torch.float64, requires_grad=True)
+    loss(input, torch.randn(2, 3, *size, dtype=torch.float64)).backward()
+    assert input.grad.isfinite().all() and (input.grad != 0).any(1).all()
+
+
+@pytest.mark.parametrize("loss", [AttentionTransferLoss(), fsp])
+@pytest.mark.parametrize("size", [(3,), (8, 3), (3, 8, 2)])
+def test_10_a_teacher_may_be_larger_along_one_axis_and_smaller_along_another(loss, size):
+    input = torch.randn(2, 3, *(4, 5, 3)[: len(size)], dtype=torch.float64, requires_grad=True)
+    loss(input, torch.randn(2, 3, *size, dtype=torch.float64)).backward()
+    assert input.grad.isfinite().all() and (input.grad != 0).any(1).all()
+
+
+def test_10_a_flat_volume_is_the_picture_that_it_is():
+    pair = [torch.randn(2, 3, 4, 5, dtype=torch.float64) for _ in range(2)]
+    for loss in (AttentionTransferLoss(), NSTLoss(), vid, ofd, fsp):
+        torch.testing.assert_close(loss(*(x.unsqueeze(3) for x in pair)), loss(*pair))
+
+
 def test_11_nothing_of_the_size_of_channels_times_channels_times_places_is_made():
     """[N, C, C, S] would be 16 GiB here."""
     input, target = torch.randn(1, 256, 256, 256).requires_grad_(), torch.randn(1, 256, 256, 256)
     NSTLoss()(input, target).backward()
     assert input.grad.abs().max() > 0
+
+
+def nst_of_volumes() -> Callable[[], None]:
+    """[N, C, C, S] would be 2 GiB for each kernel."""
+    input, target = torch.randn(1, 256, 16, 16, 32).requires_grad_(), torch.randn(1, 256, 16, 16, 32)
+    return lambda: NSTLoss()(input, target).backward()
+
+
+def rkd_of_angles() -> Callable[[], None]:
+    """The vectors [N, N, D] would be 1 GiB for each network."""
+    input, target = torch.randn(512, 1024).requires_grad_(), torch.randn(512, 1024)
+    return lambda: RKDLoss(distance_weight=0.0)(input, target).backward()
+
+
+def crd_of_many_negatives() -> Callable[[], None]:
+    """The negatives, gathered from both banks, would be 1 GiB for each network."""
+    bank, index = MemoryBank(num_samples=20_000, features=128, negatives=16_384).eval(), torch.arange(128)
+    input, target = (torch.nn.functional.normalize(torch.randn(128, 128)).requires_grad_() for _ in range(2))
+    return lambda: CRDLoss()(**bank(input, target, index)).backward()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not CLEAR.exists(), reason="the peak of the resident set is read from Linux")
+@pytest.mark.parametrize(("build", "most"), [(nst_of_volumes, 100), (rkd_of_angles, 100), (crd_of_many_negatives, 200)])
+def test_11_what_the_textbook_needs_a_gibibyte_for_takes_megabytes(build, most):
+    assert resident_peak(build, over_built=True) < most
 
 
 def test_13_channels_are_normalised_and_no_logarithm_of_zero_is_taken():
@@ -91,3 +160,21 @@ def test_23_a_mask_chooses_rows_instead_of_scaling_the_mean():
     mask = torch.tensor([True, False, False, True])
     loss = LogitStandardizedKDLoss()
     torch.testing.assert_close(loss(input, target, mask=mask), loss(input[mask], target[mask]))
+
+
+def test_25_the_instance_that_is_looked_at_is_positive_and_the_others_are_not():
+    """Nine of ten instances of a positive bag were called positive."""
+    teacher = AttentionPooling(4, 2)
+    features = torch.randn(10, 4)
+    score = teacher.eval().score(features)
+    y = AttentionLabels(teacher, num_samples=10)(features, torch.zeros(10).long(), torch.tensor([1]), torch.arange(10))
+    soft = (score - score.min()) / (score.max() - score.min())
+    torch.testing.assert_close(y[:, 1], soft.clamp(1e-5, 1 - 1e-5))
+    assert y[score.argmax(), 1] > 0.99 and y[score.argmin(), 1] < 0.01
+
+
+def test_25_leaving_out_takes_effect():
+    """The choice of instances was written into a copy."""
+    logits = torch.tensor([[0.0, 2.0], [1.0, 0.0], [0.0, 3.0]])
+    kept = HardInstances(0.5)(logits, bag=torch.zeros(3).long(), bag_label=torch.tensor([1]))
+    assert kept.tolist() == [False, True, False]

@@ -53,6 +53,17 @@ class TestDKDLoss(LabeledLossChecks):
         with pytest.raises(ConfigError, match=r"DKDLoss: .*of two classes only one is left.*use KDLoss"):
             DKDLoss()(torch.zeros(2, 2), torch.zeros(2, 2), label=torch.zeros(2))
 
+    def test_either_part_may_be_left_out(self, shape):
+        (input, target), extras = self.pair(shape), self.extras(shape)
+        parts = [DKDLoss(a, b, 3.0)(input, target, **extras) for a, b in ((1.5, 0.0), (0.0, 6.0))]
+        torch.testing.assert_close(sum(parts), self.build()(input, target, **extras))
+        assert all(part > 0 for part in parts)
+
+    @pytest.mark.parametrize("weights", [(0.0, 0.0), (-1.0, 2.0), (math.nan, 1.0), (math.inf, 1.0)])
+    def test_impossible_weights_are_refused(self, weights):
+        with pytest.raises(ConfigError, match="alpha and beta must be finite, none below 0, not all 0"):
+            DKDLoss(*weights)
+
     def test_defaults_are_the_papers(self):
         loss = DKDLoss()
         assert (loss.alpha, loss.beta, loss.temperature) == (1, 8, 4)

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from monai_kd.losses.hint import HintLoss
 from monai_kd.utils import ShapeMismatchError
-from tests.losses.loss_checks import LossChecks
+from tests.losses.dense_loss_checks import DenseLossChecks
 
 
-class TestHintLoss(LossChecks):
+class TestHintLoss(DenseLossChecks):
+    scale = 1.0
     mismatches = (
         ((2, 3, 4), (2, 5, 4), ShapeMismatchError, r"student is \(2, 3, 4\), teacher \(2, 5, 4\).*put a `Connector`"),
         ((2, 3, 4, 4), (2, 1, 4, 4), ShapeMismatchError, "Connector"),
@@ -16,9 +17,8 @@ class TestHintLoss(LossChecks):
         ((1, 3), (2, 3), ShapeMismatchError, "HintLoss"),
     )
 
-    def build(self):
-        return HintLoss()
+    def build(self, **options):
+        return HintLoss(**options)
 
-    def oracle(self, input, target):
-        pairs = list(zip(input.flatten().tolist(), target.flatten().tolist(), strict=True))
-        return sum((s - t) ** 2 for s, t in pairs) / len(pairs)
+    def row(self, student, teacher):
+        return sum((s - t) ** 2 for s, t in zip(student, teacher, strict=True)) / len(student)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from monai_kd.losses.info_nce import InfoNCELoss
@@ -32,3 +33,11 @@ class TestInfoNCELoss(ViewChecks):
 
     def test_term_knows_that_rows_belong_together(self):
         assert InfoNCELoss.relational is True
+
+    def test_a_small_loss_keeps_its_digits(self):
+        views = [(3 * torch.eye(6) + 1e-2 * torch.randn(6, 6)).requires_grad_() for _ in range(2)]
+        exact = [v.detach().double().requires_grad_() for v in views]
+        value, expected = (InfoNCELoss(temperature=0.07)(*v) for v in (views, exact))
+        assert value < 1e-4 and value.item() == pytest.approx(expected.item(), rel=1e-5)
+        for a, b in zip(torch.autograd.grad(value, views), torch.autograd.grad(expected, exact), strict=True):
+            assert (a.double() - b).norm() <= 1e-4 * b.norm()

@@ -43,7 +43,7 @@ class TestLowRankLoss(RelationChecks):
     test_order_of_the_samples_does_not_matter = None  # a Fourier transform runs along them
 
     def build(self):
-        return LowRankLoss(lam=0.3, mu=0.7)
+        return LowRankLoss(rank_weight=0.3, penalty_weight=0.7)
 
     def oracle(self, input, target):
         views = [relations(input), relations(target)]
@@ -78,7 +78,7 @@ class TestLowRankLoss(RelationChecks):
     def test_without_a_threshold_nothing_is_lost(self):
         a = torch.randn(5, 5, 3, dtype=torch.float64)
         torch.testing.assert_close(shrink_tubal_rank(a, 0.0), a)
-        assert LowRankLoss(lam=0.0)(a[0], a[1]) < 1e-25
+        assert LowRankLoss(rank_weight=0.0)(a[0], a[1]) < 1e-25
 
     def test_equal_views_stay_equal(self):
         a = torch.randn(5, 5, 1, dtype=torch.float64).expand(-1, -1, 4)
@@ -86,9 +86,9 @@ class TestLowRankLoss(RelationChecks):
         torch.testing.assert_close(low, low[..., :1].expand_as(low))
 
     def test_impossible_numbers_are_refused(self):
-        with pytest.raises(ConfigError, match="lam must not be negative"):
-            LowRankLoss(lam=-1)
-        with pytest.raises(ConfigError, match="mu must be"):
-            LowRankLoss(mu=0)
+        with pytest.raises(ConfigError, match="rank_weight must not be negative"):
+            LowRankLoss(rank_weight=-1)
+        with pytest.raises(ConfigError, match="penalty_weight must be"):
+            LowRankLoss(penalty_weight=0)
         with pytest.raises(ShapeMismatchError, match="there is one view"):
             LowRankLoss()(torch.ones(2, 2))

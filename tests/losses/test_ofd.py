@@ -8,10 +8,10 @@ import torch
 
 from monai_kd.losses.ofd import OFDLoss
 from monai_kd.utils import ShapeMismatchError
-from tests.losses.loss_checks import LossChecks
+from tests.losses.mask_checks import MaskChecks
 
 
-class TestOFDLoss(LossChecks):
+class TestOFDLoss(MaskChecks):
     test_identical_networks_give_zero = None  # below the margin the teacher is lifted to it; checked below
     largest, scaler = 1e4, 1.0  # a sum over entries: its gradient is as large as the numbers
     mismatches = (
@@ -23,15 +23,16 @@ class TestOFDLoss(LossChecks):
     def build(self):
         return OFDLoss()
 
-    def oracle(self, input, target, margin=None):
+    def oracle(self, input, target, margin=None, mask=None):
         total = 0.0
+        weights = (torch.ones_like(input[:, 0]) if mask is None else mask).flatten().tolist()
         for c in range(input.shape[1]):
             teacher = target[:, c].flatten().tolist()
-            below = [x for x in teacher if x < 0]
+            below = [x for x, w in zip(teacher, weights, strict=True) if x < 0 and w]
             m = (sum(below) / len(below) if below else 0.0) if margin is None else float(margin[c])
-            for s, t in zip(input[:, c].flatten().tolist(), teacher, strict=True):
+            for s, t, w in zip(input[:, c].flatten().tolist(), teacher, weights, strict=True):
                 t = max(t, m)
-                total += (s - t) ** 2 if s > t or t > 0 else 0.0
+                total += w * (s - t) ** 2 if s > t or t > 0 else 0.0
         return total / len(input)
 
     def test_a_student_that_is_low_enough_is_left_alone(self, shape):

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from monai_kd.losses.probabilistically_compact import ProbabilisticallyCompactLoss
 from monai_kd.utils import ClassMismatchError, ConfigError, ShapeMismatchError
+from tests.losses.loss_checks import inductor
 
 LOSS = ProbabilisticallyCompactLoss(margin=0.3)
 SHAPES = [(6, 4), (2, 3, 5), (2, 3, 4, 5), (2, 3, 2, 3, 4)]
@@ -87,11 +88,22 @@ def test_labels_may_be_one_hot():
     assert LOSS(input, one_hot) == LOSS(input, label) == LOSS(input, label.unsqueeze(1))
 
 
-def test_compiles_whole():
+def test_a_row_that_is_all_zero_in_a_one_hot_label_does_not_count():
+    input, label = pair((4, 3))
+    one_hot = torch.nn.functional.one_hot(label, 3)
+    one_hot[1], label[1] = 0, -1
+    assert LOSS(input, one_hot) == LOSS(input, label)
+
+
+@pytest.mark.parametrize("backend", ["eager", inductor])
+def test_compiles_whole(backend):
     input, label = pair((2, 3, 4), torch.float32)
     torch._dynamo.reset()
-    compiled = torch.compile(LOSS, fullgraph=True, backend="eager")
+    compiled = torch.compile(LOSS, fullgraph=True, backend=backend)
+    (mine,) = torch.autograd.grad(compiled(input, label), input)
+    (theirs,) = torch.autograd.grad(LOSS(input, label), input)
     torch.testing.assert_close(compiled(input, label), LOSS(input, label))
+    torch.testing.assert_close(mine, theirs)
 
 
 def test_bad_input_is_refused():
@@ -100,6 +112,8 @@ def test_bad_input_is_refused():
             ProbabilisticallyCompactLoss(margin)
     with pytest.raises(ShapeMismatchError, match=r"label is \(3,\), student \(2, 3\)"):
         LOSS(torch.zeros(2, 3), torch.zeros(3))
+    with pytest.raises(ClassMismatchError, match="ProbabilisticallyCompactLoss: a label is 7, of 3 classes"):
+        LOSS(torch.zeros(2, 3), torch.tensor([0, 7]))
     with pytest.raises(ClassMismatchError, match="one-hot of 2 classes"):
         LOSS(torch.zeros(3, 4), torch.zeros(3, 2))
     with pytest.raises(ShapeMismatchError, match=r"\[N, C\]"):

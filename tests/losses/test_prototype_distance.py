@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from monai_kd.losses import PrototypeClusterLoss, PrototypeSeparationLoss
-from monai_kd.utils import ConfigError, ShapeMismatchError
+from monai_kd.utils import ClassMismatchError, ConfigError, ShapeMismatchError
+from tests.losses.loss_checks import HALVES, inductor
 
 LOSSES = {"cluster": PrototypeClusterLoss(3), "separation": PrototypeSeparationLoss(3, margin=4)}
 every = pytest.mark.parametrize("name", LOSSES)
@@ -60,7 +61,29 @@ def test_images_at_a_prototype_of_their_class_are_left_alone():
 
 
 @every
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("size", [0.0, 1.0, 6e4])
+def test_constants_and_large_numbers_are_finite(name, dtype, size):
+    for distances in (torch.full((5, 6), size), size * torch.rand(5, 6)):
+        distances = distances.to(dtype).requires_grad_()
+        value = LOSSES[name](distances, LABEL)
+        value.backward()
+        assert value.isfinite() and distances.grad.isfinite().all()
+
+
+@every
+@pytest.mark.parametrize("backend", ["eager", inductor])
+def test_compiles_whole(name, backend):
+    distances = pair(torch.float32)
+    torch._dynamo.reset()
+    compiled = torch.compile(LOSSES[name], fullgraph=True, backend=backend)
+    values = compiled(distances, LABEL), LOSSES[name](distances, LABEL)
+    torch.testing.assert_close(*values)
+    torch.testing.assert_close(*(torch.autograd.grad(value, distances)[0] for value in values))
+
+
+@every
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
 def test_half_precision_under_autocast_is_as_good(name, dtype):
     distances = pair(dtype)
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -94,6 +117,8 @@ def test_what_does_not_fit_is_named(name):
         loss(torch.zeros(2, 5), torch.tensor([0, 1]))
     with pytest.raises(ShapeMismatchError, match=r"label \(3,\)"):
         loss(torch.zeros(2, 6), torch.tensor([0, 1, 2]))
+    with pytest.raises(ClassMismatchError, match="a label is 3, of 3 classes the last is 2"):
+        loss(torch.zeros(2, 6), torch.tensor([0, 3]))
     with pytest.raises(ConfigError, match="at least 2, got 1"):
         type(loss)(1)
     with pytest.raises(ConfigError, match="margin must be a positive number"):

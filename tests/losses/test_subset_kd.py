@@ -45,6 +45,13 @@ class TestSubsetKDLoss(DenseLossChecks):
         value = SubsetKDLoss([1], temperature=2.0, sigmoid=True)(input, target)
         torch.testing.assert_close(value, BinaryKDLoss(2.0)(input[:, [1]], target[:, [1]]))
 
+    def test_labels_of_the_subset_may_be_averaged(self, shape):
+        input, target = self.pair(shape)
+        summed, averaged = (SubsetKDLoss([2, 0], sigmoid=True, label_reduction=how) for how in ("sum", "mean"))
+        torch.testing.assert_close(averaged(input, target), summed(input, target) / 2)
+        one_answer = SubsetKDLoss([2, 0], temperature=3.0, label_reduction="mean")
+        torch.testing.assert_close(one_answer(input, target), self.build()(input, target))
+
     @pytest.mark.parametrize("classes", [[0, 0], [1], [], [-1, 0]])
     def test_impossible_subsets_are_refused(self, classes):
         with pytest.raises(ConfigError, match="classes"):

@@ -4,14 +4,15 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 import torch.nn.functional as F
-from monai.losses import DiceLoss
+from monai.losses import DiceCELoss, DiceLoss
 from torch import nn
 
-from monai_kd.losses import Term
+from monai_kd.losses import GazeTransferLoss, Term
 from monai_kd.utils import ClassMismatchError, ConfigError, ShapeMismatchError
 
 MSE = nn.MSELoss()
@@ -131,6 +132,63 @@ def test_different_numbers_of_classes_are_never_broadcast(loss, classes):
 def test_the_functions_behind_those_losses_do_not_broadcast_either(loss):
     with pytest.raises(ClassMismatchError, match=r"\(4, 3\) against \(4, 1\)"):
         Term(loss, ["student", "teacher"])({"student": torch.randn(4, 3), "teacher": torch.randn(4, 1)})
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        partial(F.mse_loss, reduction="sum"),
+        partial(partial(F.l1_loss)),
+        partial(nn.MSELoss()),
+        F.cosine_similarity,
+        F.poisson_nll_loss,
+        nn.CosineSimilarity(),
+        nn.PoissonNLLLoss(),
+        nn.BCEWithLogitsLoss(),
+        torch.compile(nn.PoissonNLLLoss(), backend="eager"),
+    ],
+)
+def test_no_loss_of_torch_broadcasts(loss):
+    with pytest.raises(ClassMismatchError, match=r"\(2, 3\) against \(2, 1\)"):
+        Term(loss, ["student", "teacher"])({"student": torch.randn(2, 3), "teacher": torch.rand(2, 1)})
+
+
+@pytest.mark.parametrize("shape", [(3,), (1, 3)])
+def test_nor_over_samples(shape):
+    with pytest.raises(ShapeMismatchError, match=r"cosine_similarity would broadcast \(2, 3\)"):
+        Term(F.cosine_similarity, ["a", "b"])({"a": torch.randn(2, 3), "b": torch.randn(shape)})
+
+
+def test_a_loss_of_ones_own_does_not_broadcast_over_samples_or_places():
+    known = {"a": torch.randn(2, 4, 5, 5), "b": torch.randn(2, 4, 1, 5)}
+    with pytest.raises(ShapeMismatchError, match="Connector"):
+        Term(lambda a, b: (a - b).square(), ["a", "b"])(known)
+
+
+@pytest.mark.parametrize(
+    ("loss", "a", "b"),
+    [
+        (DiceCELoss(softmax=True, to_onehot_y=True), torch.randn(2, 3, 4, 4), torch.ones(2, 1, 4, 4)),
+        (partial(DiceLoss(to_onehot_y=True)), torch.rand(2, 3, 4, 4), torch.ones(2, 1, 4, 4)),
+        (GazeTransferLoss(), torch.rand(2, 3, 4, 4), torch.rand(2, 1, 4, 4)),
+        (nn.CrossEntropyLoss(), torch.randn(2, 3, 4), torch.ones(2, 4).long()),
+    ],
+)
+def test_a_map_of_classes_is_not_broadcast(loss, a, b):
+    torch.testing.assert_close(Term(loss, ["a", "b"])({"a": a, "b": b}), loss(a, b))
+
+
+def test_a_target_of_another_kind_is_not_broadcast():
+    a, b, alike = torch.randn(4, 3), torch.randn(4, 3), torch.tensor([1.0, -1, 1, -1])
+    term = Term(nn.CosineEmbeddingLoss(), ["a", "b", "alike"])
+    torch.testing.assert_close(term({"a": a, "b": b, "alike": alike}), nn.CosineEmbeddingLoss()(a, b, alike))
+
+
+@pytest.mark.parametrize("labeled", [[False, False], [True, False]])
+def test_a_mask_over_nothing_that_is_floating_is_an_error_that_names_the_inputs(labeled):
+    known = {"student": torch.tensor([0, 1]), "label": torch.tensor([0, 1]), "labeled": torch.tensor(labeled)}
+    with pytest.raises(ConfigError, match=r"where: 'labeled': none of 'student', 'label' is floating"):
+        Term(lambda a, b: (a == b).float().mean(), ["student", "label"], where="labeled")(known)
 
 
 @pytest.mark.parametrize("inputs", [["a", "b"], {"target": "b", "input": "a"}])

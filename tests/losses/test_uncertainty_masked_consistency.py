@@ -11,7 +11,7 @@ import torch
 from monai_kd.losses.probability_mse import ProbabilityMSELoss
 from monai_kd.losses.uncertainty_masked_consistency import UncertaintyMaskedConsistencyLoss
 from monai_kd.utils import ClassMismatchError, ConfigError, ShapeMismatchError
-from tests.losses.loss_checks import LossChecks
+from tests.losses.mask_checks import MaskChecks
 
 
 def softmax(logits: list[float]) -> list[float]:
@@ -19,7 +19,7 @@ def softmax(logits: list[float]) -> list[float]:
     return [x / sum(powers) for x in powers]
 
 
-class TestUncertaintyMaskedConsistencyLoss(LossChecks):
+class TestUncertaintyMaskedConsistencyLoss(MaskChecks):
     shapes = ((8, 5), (2, 3, 4, 5), (2, 3, 2, 3, 4))
     scale = 3.0
     mismatches = (
@@ -34,13 +34,15 @@ class TestUncertaintyMaskedConsistencyLoss(LossChecks):
         g = torch.Generator().manual_seed(2)
         return {"probability": (2 * torch.randn(shape, generator=g, dtype=torch.float64)).softmax(1)}
 
-    def oracle(self, input, target, probability):
-        values = []
+    def oracle(self, input, target, probability, mask=None):
+        w = [1.0] * (input.numel() // input.shape[1]) if mask is None else mask.flatten().tolist()
+        total, count = 0.0, 0.0
         rows = (x.movedim(1, -1).flatten(0, -2).tolist() for x in (input, target, probability))
-        for s, t, mean in zip(*rows, strict=True):
+        for s, t, mean, weight in zip(*rows, w, strict=True):
             if -sum(p * math.log(p) for p in mean) < 0.8 * math.log(len(mean)):
-                values.append(sum((a - b) ** 2 for a, b in zip(softmax(s), softmax(t), strict=True)) / len(s))
-        return sum(values) / len(values)
+                total += weight * sum((a - b) ** 2 for a, b in zip(softmax(s), softmax(t), strict=True)) / len(s)
+                count += weight
+        return total / count
 
     def test_batch_of_one(self, shape):
         self.assert_finite(*self.pair((1, *shape[1:])), **self.extras((1, *shape[1:])))

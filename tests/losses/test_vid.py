@@ -10,10 +10,10 @@ import torch
 
 from monai_kd.losses.vid import VIDLoss
 from monai_kd.utils import ShapeMismatchError
-from tests.losses.loss_checks import LossChecks
+from tests.losses.mask_checks import MaskChecks
 
 
-class TestVIDLoss(LossChecks):
+class TestVIDLoss(MaskChecks):
     test_identical_networks_give_zero = None  # the logarithm of the variance stays
     mismatches = (
         ((2, 3), (2, 5), ShapeMismatchError, "put a `Connector`"),
@@ -28,13 +28,15 @@ class TestVIDLoss(LossChecks):
         channels = shape[1] if len(shape) > 1 else 1
         return {"variance": torch.linspace(0.5, 2.0, channels, dtype=torch.float64)}
 
-    def oracle(self, input, target, variance):
-        terms = []
-        for s, t in zip(input, target, strict=True):
+    def oracle(self, input, target, variance, mask=None):
+        total, count = 0.0, 0.0
+        mask = torch.ones_like(input[:, 0]) if mask is None else mask
+        for s, t, m in zip(input, target, mask, strict=True):
             for c, v in enumerate(variance.tolist()):
-                pairs = zip(s[c].flatten().tolist(), t[c].flatten().tolist(), strict=True)
-                terms += [((b - a) ** 2 / v + math.log(v)) / 2 for a, b in pairs]
-        return sum(terms) / len(terms)
+                for a, b, w in zip(*(x.flatten().tolist() for x in (s[c], t[c], m)), strict=True):
+                    total += w * ((b - a) ** 2 / v + math.log(v)) / 2
+                    count += w
+        return total / count
 
     def test_the_variance_learns(self):
         """Defect 21: it sat in a plain list and was never optimised."""

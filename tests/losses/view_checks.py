@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from monai_kd.utils import ShapeMismatchError
+from tests.losses.loss_checks import HALVES, inductor
 
 
 class ViewChecks:
@@ -20,6 +21,7 @@ class ViewChecks:
     count = 2  # views
     shape = (5, 4)
     largest = 6e4  # numbers at which the gradient still fits into float16
+    near, least = 1e-5, 0.0  # relative and absolute error of the value where the views are within 1e-3
     refusal = "are"  # in the error of shapes that do not fit
 
     def build(self) -> nn.Module:
@@ -46,7 +48,28 @@ class ViewChecks:
         size = max(float(v.grad.abs().max()) for v in views)
         assert torch.autograd.gradcheck(lambda *v: loss(*v) / size, views, rtol=1e-5, atol=1e-6)
 
-    @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+    def near_views(self) -> list[Tensor]:
+        """Where training leads: the views agree but for 1e-3, in float32."""
+        first, *others = self.views(torch.float32)
+        return [first, *((first + 1e-3 * x).detach().requires_grad_() for x in others)]
+
+    def test_near_each_other_no_digit_is_lost(self):
+        views, loss = self.near_views(), self.build()
+        exact = [v.detach().double().requires_grad_() for v in views]
+        value, expected = loss(*views), self.oracle(*(v.tolist() for v in exact))
+        assert value.item() == pytest.approx(expected, rel=self.near, abs=self.least)
+        value.backward()
+        loss(*exact).backward()
+        apart, size = (
+            torch.cat([x.flatten() for x in grads]).norm()
+            for grads in (
+                [v.grad.double() - e.grad for v, e in zip(views, exact, strict=True)],
+                [e.grad for e in exact],
+            )
+        )
+        assert apart <= 10 * self.near * size + self.least
+
+    @pytest.mark.parametrize("dtype", HALVES, ids=str)
     def test_half_precision_under_autocast_is_as_good(self, dtype):
         views, loss = self.views(dtype), self.build()
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -56,10 +79,11 @@ class ViewChecks:
         value.backward()
         assert all(v.grad.dtype == dtype and v.grad.isfinite().all() for v in views)
 
-    def test_constants_one_sample_and_large_numbers_are_finite(self):
+    @pytest.mark.parametrize("dtype", HALVES, ids=str)
+    def test_constants_one_sample_and_large_numbers_are_finite(self, dtype):
         for make in (torch.zeros, torch.ones, lambda s: self.largest * torch.randn(s).sign()):
             for shape in (self.shape, (1, *self.shape[1:])):
-                views = [make(shape).half().requires_grad_() for _ in range(self.count)]
+                views = [make(shape).to(dtype).requires_grad_() for _ in range(self.count)]
                 value = self.build()(*views)
                 value.backward()
                 assert value.isfinite() and all(v.grad.isfinite().all() for v in views)
@@ -70,11 +94,14 @@ class ViewChecks:
         value.backward()
         assert value == 0 and all(v.grad is not None for v in views)
 
-    def test_compiles_whole(self):
+    @pytest.mark.parametrize("backend", ["eager", inductor])
+    def test_compiles_whole(self, backend):
         views, loss = self.views(torch.float32), self.build()
         torch._dynamo.reset()
-        compiled = torch.compile(loss, fullgraph=True, backend="eager")(*views)
-        torch.testing.assert_close(compiled, loss(*views), rtol=1e-5, atol=0)
+        compiled, plain = torch.compile(loss, fullgraph=True, backend=backend)(*views), loss(*views)
+        torch.testing.assert_close(compiled, plain, rtol=1e-5, atol=0)
+        for a, b in zip(*(torch.autograd.grad(value, views) for value in (compiled, plain)), strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6 * float(b.abs().max()))
 
     def test_is_deterministic_and_holds_no_state(self):
         views, loss = self.views(), self.build()
