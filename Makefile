@@ -9,7 +9,7 @@ SUITE := $(BIN)/python -m pytest $(ARGS)
 EXTRAS := dev,docs,export,topology,tracking,wsi
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow lint format types docs bench bench-losses clean
+.PHONY: help install demo test test-slow lint format types docs audit bench bench-losses clean
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -52,6 +52,10 @@ types: $(VENV)/.dev ## check the type hints
 docs: $(VENV)/.dev ## build the documentation into docs/_build, warnings are errors
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet -b html docs docs/_build/html
 	@echo "Documentation: $(CURDIR)/docs/_build/html/index.html"
+
+audit: $(VENV)/.dev ## look up known vulnerabilities of all that is installed; fails, too, where that could not be done
+	@$(PIP) -c constraints.txt pip-audit || { echo "not run: pip-audit cannot be installed"; exit 2; }
+	$(BIN)/python .ci/audit.py
 
 bench: $(VENV)/.dev ## measure the cost of a step against a bare loop (a quarter of an hour)
 	$(BIN)/python -m tests.benchmarks $(ARGS)

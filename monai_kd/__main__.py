@@ -18,7 +18,7 @@ Anything else is an override, as MONAI has them: --key value, --key::sub value o
 Python literal. `run` also takes what `python -m monai.bundle run` does: --run_id, --tracking, --args_file and the rest.
 """
 
-_TRUST = "run the bundle even if `check-bundle` finds code in it that is not MONAI's"
+_TRUST = "run the bundle, and files laid over it, even if there is code in them that is not MONAI's"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -146,6 +146,10 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
 
         below = teacher_overrides(args.teacher, packed=args.command == "pack") if args.teacher else {}
         composed = compose(args.id, args.bundle, args.config_file, tokens, below)
+        if not args.trust:
+            from monai_kd.commands.check_bundle import refuse_foreign_files
+
+            refuse_foreign_files(composed.named, composed.files)
         if args.teacher:
             compare_with_teacher(composed, args.teacher)
         if args.command == "run":

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from monai_kd.utils.errors import ConfigError
 from monai_kd.utils.lint_config import Finding, imported_names, lint_config
 from monai_kd.utils.lint_files import lint_file
 
-__all__ = ["check_bundle", "findings", "is_ours", "refuse_foreign"]
+__all__ = ["check_bundle", "findings", "is_ours", "refuse_foreign", "refuse_foreign_files"]
 
 _LEVELS = ("error", "warning", "note")
 
@@ -59,22 +59,49 @@ def refuse_foreign(folder: str | os.PathLike) -> None:
     """
     if is_ours(folder):
         return
-    errors = [finding for finding in findings(folder) if finding.level == "error"]
+    _refuse(findings(folder), str(folder), f"`monai-kd check-bundle {folder}` lists all of it; ")
+
+
+def refuse_foreign_files(files: Sequence[Path], beside: Sequence[Path] = ()) -> None:
+    """Refuse a recipe, or what else is laid over a bundle, as a bundle is refused; it may write where it likes.
+
+    Args:
+        files: configurations; the project's own are not looked at.
+        beside: more configurations, whose imports give names.
+
+    Raises:
+        ConfigError: one has errors, or cannot be read; lists them.
+    """
+    foreign = [file for file in files if not is_ours(file)]
+    configs = {file: _read(file) for file in (*foreign, *beside)} if foreign else {}
+    for file, config in configs.items():
+        if isinstance(config, Exception):
+            why = _safe(f"{type(config).__name__}: {config}")
+            raise ConfigError("cannot be read", where=str(file), why=why) from config
+    names = _all_names(configs.values())
+    for file in foreign:
+        _refuse(lint_config(configs[file], file.name, names, outputs=False), str(file))
+
+
+def _refuse(found: Iterable[Finding], where: str, listing: str = "") -> None:
+    errors = [finding for finding in found if finding.level == "error"]
     if errors:
         listed = "; ".join(_safe(f"{e.file} {e.key}".strip() + f": {e.what}") for e in errors[:10])
         more = f"; and {len(errors) - 10} more" if len(errors) > 10 else ""
         raise ConfigError(
             f"may run code that is not MONAI's: {listed}{more}",
-            where=str(folder),
-            fix=f"`monai-kd check-bundle {folder}` lists all of it; --trust runs it, if you know who wrote it",
+            where=where,
+            fix=f"{listing}--trust runs it, if you know who wrote it",
         )
 
 
-def is_ours(folder: str | os.PathLike) -> bool:
-    """Whether a bundle is one of the project's own, by where it lies: in `bundles/` beside the package."""
-    root = Path(monai_kd.__file__).resolve().parents[1]
+def is_ours(path: str | os.PathLike) -> bool:
+    """Whether a bundle, or a file, is the project's own by where it lies: a recipe, or in `bundles/` beside it."""
+    there, package = Path(path).resolve(), Path(monai_kd.__file__).resolve().parent
+    if there.parent == package / "recipes":
+        return True
+    root = package.parent
     ours = (root / "bundles").resolve()
-    there = Path(folder).resolve()
     return (root / "pyproject.toml").is_file() and there.is_relative_to(ours) and there != ours
 
 
@@ -95,8 +122,11 @@ def findings(folder: str | os.PathLike) -> list[Finding]:
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-            found.append(Finding("warning", name, "", "leads out of the bundle", "look where it leads"))
-        elif path.suffix.lower() in ENDINGS and path.parent.name == "configs":
+            level = "error" if path.is_dir() else "warning"
+            found.append(Finding(level, name, "", "leads out of the bundle", "look where it leads"))
+        elif path.is_symlink() and path.is_dir():  # so that code has another name
+            found.append(Finding("error", name, "", "is a link to a folder", "put a copy there"))
+        if path.suffix.lower() in ENDINGS and path.parent.name == "configs":
             config = _read(path)
             if isinstance(config, Exception):
                 found.append(Finding("error", name, "", "cannot be read", _safe(f"{type(config).__name__}: {config}")))
@@ -104,13 +134,18 @@ def findings(folder: str | os.PathLike) -> list[Finding]:
                 configs[name] = config
         elif path.is_file() and not (ours and path.suffix in (".py", ".pyc")):
             found += lint_file(path, name)
-    names: dict[str, set[str]] = {}
-    for config in configs.values():
-        for alias, targets in imported_names(config).items():
-            names.setdefault(alias, set()).update(targets)
+    names = _all_names(configs.values())
     for name, config in configs.items():
         found += lint_config(config, name, names)
     return found
+
+
+def _all_names(configs: Iterable[Any]) -> dict[str, set[str]]:
+    names: dict[str, set[str]] = {}
+    for config in configs:
+        for alias, targets in imported_names(config).items():
+            names.setdefault(alias, set()).update(targets)
+    return names
 
 
 def _read(path: Path) -> Any:

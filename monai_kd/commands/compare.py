@@ -8,14 +8,18 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
+from monai_kd.commands import check_bundle
 from monai_kd.commands.composition import Composition, compose, config_files, in_bundle, several
 from monai_kd.commands.overrides import read_overrides
+from monai_kd.commands.reached import reached
+from monai_kd.commands.run import refuse_published
 from monai_kd.commands.teacher import teacher_overrides
 from monai_kd.commands.trial import Trial
 from monai_kd.report import write_report
@@ -91,6 +95,8 @@ def plan(
 ) -> tuple[list[Trial], list[Trial]]:
     """Say what has to be run: the bundle's own teacher, if it teaches; and all that can be run after it, seed by seed.
 
+    For recipes that say `teacher_labels: labeled`, one more teacher a seed learns from the student's labels alone.
+
     Args:
         bundle, recipes, seeds, config_file, teacher, tokens, trust: see `compare`.
         folder: of all runs.
@@ -118,11 +124,18 @@ def plan(
         return trial(recipe, name, {**given, "seed": seed, "checkpoint": str(weights)}, weights)
 
     def composed(trial: Trial) -> Composition:
-        return compose(trial.recipe, bundle, config_file, trial.tokens, below)
+        found = compose(trial.recipe, bundle, config_file, trial.tokens, below)
+        if not trust:
+            check_bundle.refuse_foreign_files(found.named, found.files)
+        refuse_published(found)
+        return found
 
     ids: dict[str, str] = {}
+    few: set[str] = set()  # recipes whose teacher must not have seen more labels than the student
     for name in names:
-        found = composed(student(name, "any", 0)).info.get("id")
+        info = composed(student(name, "any", 0)).info
+        found = info.get("id")
+        few |= {name} if info.get("teacher_labels") == "labeled" else set()
         if found is None or found in ids:
             what = "has no id in a block `recipe:`" if found is None else f"has the id of {ids[found]!r}: {found!r}"
             raise ConfigError(what, where=f"--recipes {name}", fix="give each recipe once, with an id of its own")
@@ -138,8 +151,17 @@ def plan(
     fixed = ConfigParser.load_config_file(own["train_teacher"])
     over = {k: v for k, v in given.items() if not any(k == f or k.startswith(f"{f}::") for f in fixed)}
     learnt = trial("train_teacher", "teacher", over, _teacher_weights(alone))
-    composed(learnt)
-    return [learnt], trials
+    read = reached(composed(learnt).merged())
+    teaching = {"teacher": replace(learnt, read=frozenset(read))}
+    for i, one in enumerate(trials):
+        if one.recipe in few:
+            name, seed = f"teacher_labeled_seed{one.overrides['seed']}", one.overrides["seed"]
+            weights = (folder / name / "model.pt").absolute()
+            own_labels = {"seed": seed, "labeled_fraction": composed(one).merged().get("labeled_fraction", 1.0)}
+            told = {**over, **own_labels, "teacher_checkpoint": str(weights)}
+            teaching[name] = replace(trial("train_teacher", name, told, weights), test=False)
+            trials[i] = replace(one, overrides={**one.overrides, "teacher_checkpoint": str(weights)})
+    return list(teaching.values()), trials
 
 
 def _teacher_weights(composed: Composition) -> Path:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import monai.bundle
@@ -13,6 +14,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, update_kwargs
 from monai.bundle.utils import merge_kv
 
+import monai_kd
 from monai_kd.commands.overrides import read_overrides
 from monai_kd.recipes import Recipe, check_keys, list_recipes, load_recipe
 from monai_kd.utils.bundle import ENDINGS, config_files, importable, in_bundle
@@ -20,6 +22,8 @@ from monai_kd.utils.errors import ConfigError, UnknownNameError, suggest
 
 __all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "merge", "several"]
 
+_PUBLISHED = "inference::"
+_RECIPES = Path(monai_kd.__file__).resolve().parent / "recipes"
 _OPTIONS = set(inspect.signature(monai.bundle.run).parameters) - {"override"}
 
 
@@ -34,6 +38,10 @@ class Composition(NamedTuple):
     """Keys and values laid over the files."""
     options: dict[str, Any]
     """Arguments of `monai.bundle.run` itself."""
+    named: tuple[Path, ...] = ()
+    """Files that were named by their path: not those of the package, nor of the bundle's `configs`."""
+    published: Mapping[str, Any] = MappingProxyType({})
+    """Keys and values laid over the bundle's `inference`, for `pack`."""
 
     @property
     def info(self) -> dict[str, Any]:
@@ -89,6 +97,7 @@ def compose(
         raise ConfigError("no such folder", where=str(folder), fix="--bundle takes a bundle's folder")
     given = read_overrides(tokens)
     _no_plus(given)
+    read = [Path(given["args_file"])] if isinstance(given.get("args_file"), str) else []
     if "args_file" in given:
         given = update_kwargs(given.pop("args_file"), ignore_none=False, **given)
         _no_plus(given)
@@ -98,10 +107,14 @@ def compose(
         more = DefaultParseValue(config_file)
     recipe = _recipe(name, folder)
     files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in several(more))]
+    own = {(folder / "configs").resolve(), _RECIPES}
+    read += [file for file in files if file.resolve().parent not in own]
+    published = {key: given.pop(key) for key in sorted(given) if key.startswith(_PUBLISHED)}
     given = {**(below or {}), **given}
     overrides = {k: "$None" if v is None else v for k, v in given.items()}  # MONAI ignores an override that is None
     base, *overlays = (_read(file) for file in files)
-    composed = Composition(folder, recipe, files, overrides, options)
+    published = {k.removeprefix(_PUBLISHED): "$None" if v is None else v for k, v in published.items()}
+    composed = Composition(folder, recipe, files, overrides, options, tuple(read), published)
     _check_kind(composed)
     check_keys({**base, **dict.fromkeys(_read_by_monai(options))}, [*overlays, overrides])
     _check_labels(composed, composed.merged())  # and what cannot be merged fails here rather than inside MONAI

@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,11 @@ from monai_kd.networks.weights import read_weights
 from monai_kd.utils import write_state
 from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError
+from monai_kd.utils.preprocessing import PLACES, differences, read_preprocessing
 
 __all__ = ["pack"]
 
+_NOT_FOLLOWED = {"bundle_root", "checkpoint", "dataset_dir", "device", "output_dir"}
 _CARRIED = ("LICENSE", "docs", "scripts", "configs/logging.conf")
 
 
@@ -36,13 +39,14 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
     `model.pt` once more as `model.safetensors`, with its checksum beside it.
 
     Args:
-        composed: a bundle's training and what is laid over it.
+        composed: a bundle's training and what is laid over it. A setting (a number, a text, a list of them) that is
+            laid over the training reaches `inference`, too, where its preprocessing, network or inferer reads it.
         out: the folder to write; it appears when it is complete.
 
     Raises:
         ConfigError: `out` holds something; what is laid over the bundle is no recipe, or one that publishes another
-            network than the plain student; `inference` names other classes than MONAI's and torch's, or would build
-            another network than `train`; a file has no equal in JSON.
+            network than the plain student; `inference` names other classes than MONAI's and torch's, would build
+            another network than `train`, or prepares images otherwise; a file has no equal in JSON.
         CheckpointError: the student's weights cannot be read, are not what their checksum says, or are no tensors.
     """
     out = Path(out)
@@ -67,7 +71,10 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
             configs[file.stem] = ConfigParser.load_config_file(file)
     for stem, config in configs.items():
         _check_alone(stem, config)
+    over = {**_settings(composed, configs), **composed.published}
+    configs["inference"] = merge([in_bundle(composed.bundle, "inference")], over)
     with importable(composed.bundle):
+        _check_preprocessing(composed, configs)
         _check_inference(composed, configs)
         teachers = _teachers(composed, configs)
     configs["metadata"] = _described(configs["metadata"], composed, teachers)
@@ -136,8 +143,41 @@ def _check_inference(composed: Composition, configs: dict[str, Any]) -> None:
     if parameters[0] != parameters[1]:
         differ = sorted(dict(parameters[0].items() ^ parameters[1].items()))
         why = f"{len(differ)} tensors differ, the first is {differ[0]!r}"
-        fix = "give inference the network_def that train has"
+        fix = "give inference the network_def that train has, as --inference::network_def::KEY VALUE"
         raise ConfigError("builds another network than train", where=where, why=why, fix=fix)
+
+
+def _settings(composed: Composition, configs: dict[str, Any]) -> dict[str, Any]:
+    """What is laid over the training and read by inference under the same name: numbers, texts, lists of them."""
+    before, train, inference = ConfigParser.load_config_file(composed.files[0]), configs["train"], configs["inference"]
+    read = reached(inference, ("preprocessing", "network_def", "inferer")) - _NOT_FOLLOWED
+    same = [key for key in before.keys() & inference.keys() & read if before[key] == inference[key]]
+    return {key: train[key] for key in sorted(same) if train.get(key) != before[key] and _is_setting(train[key])}
+
+
+def _is_setting(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_setting, value))
+    return isinstance(value, (int, float)) or (isinstance(value, str) and value[:1] not in ("$", "@", "%"))
+
+
+def _check_preprocessing(composed: Composition, configs: dict[str, Any]) -> None:
+    steps = []
+    for stem in ("train", "inference"):
+        parser = _parser(configs, stem, composed.bundle.resolve())
+        parser.resolve_macro_and_relative_ids()
+        if not any(place in parser for place in PLACES):
+            return
+        steps.append(read_preprocessing(parser))
+    found = differences(*steps, names=("training", "inference"), as_written=False)
+    what, why = "prepares images otherwise than train", "; ".join(found)
+    if found and not any(key.startswith("preprocessing") for key in composed.published):
+        fix = (
+            "lay over inference what is to be: --inference::preprocessing::transforms, or ::KEY VALUE of what it reads"
+        )
+        raise ConfigError(what, where=f"{composed.bundle}, inference", why=why, fix=fix)
+    if found:
+        warnings.warn(f"{composed.bundle}, inference: {what}, as was asked for: {why}", stacklevel=3)
 
 
 def _as_json(stem: str, config: dict[str, Any]) -> str:

@@ -9,8 +9,9 @@ import monai.bundle
 
 from monai_kd.commands.composition import Composition, importable
 from monai_kd.commands.overrides import typed
+from monai_kd.utils.errors import ConfigError
 
-__all__ = ["command_line", "run"]
+__all__ = ["command_line", "refuse_published", "run"]
 
 
 def run(composed: Composition) -> None:
@@ -18,12 +19,27 @@ def run(composed: Composition) -> None:
 
     Args:
         composed: a bundle's training and what is laid over it.
+
+    Raises:
+        ConfigError: as `refuse_published`.
     """
+    refuse_published(composed)
     if os.environ.get("RANK", "0") == "0":
         print(f"the same in MONAI's words: {command_line(composed)}", flush=True)
     overrides = {"bundle_root": str(composed.bundle), **composed.overrides}
     with importable(composed.bundle):
         monai.bundle.run(config_file=[str(file) for file in composed.files], **composed.options, **overrides)
+
+
+def refuse_published(composed: Composition) -> None:
+    """Refuse what is laid over `inference`: that is packed, not run.
+
+    Raises:
+        ConfigError: there is such; names the keys.
+    """
+    if composed.published:
+        where = ", ".join(f"--inference::{key}" for key in composed.published)
+        raise ConfigError("is for packing, not for running", where=where)
 
 
 def command_line(composed: Composition) -> str:

@@ -8,6 +8,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,9 +16,19 @@ from typing import Any
 
 from monai_kd.commands.overrides import typed
 from monai_kd.utils import write_text
+from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError, DistillationError
 
 __all__ = ["Trial"]
+
+
+_IDLE = {"cache_rate", "device", "progress", "save_interval", "teacher_checkpoint"}
+
+
+def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    flat = [{**a["overrides"], **{k: v for k, v in a.items() if k != "overrides"}} for a in (before, now)]
+    changed = sorted(k for k in {*flat[0], *flat[1]} if flat[0].get(k) != flat[1].get(k))
+    return ", ".join(f"{k} {flat[0].get(k)!r}, now {flat[1].get(k)!r}" for k in changed)
 
 
 @dataclass(frozen=True)
@@ -33,11 +44,14 @@ class Trial:
         bundle: the bundle's folder.
         folder: of what is written.
         weights: the file that the training publishes; where one outside of `folder` is there already, nothing is
-            trained.
+            trained. Beside it, in a file that ends in `.asked.json`, is what was asked for when it was.
         overrides: keys and values laid over the bundle, besides the folder and where to resume.
         config_file: more files to lay over.
         teacher: folder of another bundle, which teaches.
         trust: run a bundle in which there is code that is not MONAI's.
+        test: whether it is tested at all; what is not has no `run.json`, and is in no report.
+        read: keys that the training reads, so that only those tell whether weights outside of `folder` are the ones
+            that were asked for; None are all.
     """
 
     recipe: str
@@ -48,6 +62,8 @@ class Trial:
     config_file: Sequence[str] = ()
     teacher: str | None = None
     trust: bool = False
+    test: bool = True
+    read: frozenset[str] | None = None
 
     @property
     def tokens(self) -> list[str]:
@@ -70,27 +86,35 @@ class Trial:
     @property
     def trained(self) -> bool:
         """Whether the training is done."""
-        elsewhere = self.weights.parent != self.folder
-        return self.weights.is_file() and (elsewhere or self._record().get("trained", True))
+        return self.weights.is_file() and (self._elsewhere or self._record().get("trained", True))
 
     @property
     def tested(self) -> bool:
-        """Whether the test is done, of what was trained."""
-        return self.trained and (self.folder / "run.json").is_file()
+        """Whether the test, if there is one, is done, of what was trained."""
+        return self.trained and (not self.test or (self.folder / "run.json").is_file())
 
     def check(self) -> None:
-        """See that what the folder holds is of this trial.
+        """See that what the folder holds, and weights outside of it that are there, are of this trial.
+
+        Weights of which nothing tells what was asked for, or which were written anew since, are taken with a warning.
 
         Raises:
-            ConfigError: it was begun with other overrides; names them.
+            ConfigError: one was begun or trained with other overrides; names them.
         """
         before, now = self._record().get("asked"), self._asked()
         if before is not None and before != now:
-            flat = [{**a["overrides"], **{k: v for k, v in a.items() if k != "overrides"}} for a in (before, now)]
-            changed = sorted(k for k in {*flat[0], *flat[1]} if flat[0].get(k) != flat[1].get(k))
-            told = ", ".join(f"{k} {flat[0].get(k)!r}, now {flat[1].get(k)!r}" for k in changed)
             fix = "ask for the same, choose another --output_dir, or remove this folder"
-            raise ConfigError(f"was begun with {told}", where=str(self.folder), fix=fix)
+            raise ConfigError(f"was begun with {_changed(before, now)}", where=str(self.folder), fix=fix)
+        if not self._elsewhere or not self.weights.is_file():
+            return
+        note = json.loads(self._note.read_text(encoding="utf-8")) if self._note.is_file() else {}
+        if note.get("sha256") != file_sha256(self.weights):
+            what = "is used as it is: nothing tells what it was trained with"
+            warnings.warn(f"{self.weights}: {what}; remove it, and it is trained as asked for", stacklevel=3)
+        elif note["asked"] != self._deciding():
+            fix = "ask for the same, name another file for it, or remove this one"
+            told = _changed(note["asked"], self._deciding())
+            raise ConfigError(f"was trained with {told}", where=str(self.weights), fix=fix)
 
     def finish(self, threads: int | None = None) -> str:
         """Train and test, whatever of it is not done yet, and return what was done.
@@ -112,9 +136,27 @@ class Trial:
             self._write(trained=False)
             self._call(self.words(), environment)
             self._write(trained=True)
-            done = "trained and tested"
-        self._call(self.words("evaluate"), environment)
+            if self._elsewhere:
+                note = {"asked": self._deciding(), "sha256": file_sha256(self.weights)}
+                write_text(self._note, json.dumps(note, indent=2) + "\n")
+            done = "trained and tested" if self.test else "trained"
+        if self.test:
+            self._call(self.words("evaluate"), environment)
         return done
+
+    @property
+    def _elsewhere(self) -> bool:
+        return self.weights.parent != self.folder
+
+    @property
+    def _note(self) -> Path:
+        return self.weights.with_suffix(".asked.json")
+
+    def _deciding(self) -> dict[str, Any]:
+        """What was asked for, but for what the weights do not depend on."""
+        asked, read = self._asked(), self.read
+        over = {k: v for k, v in asked["overrides"].items() if read is None or k.split("::")[0] in read - _IDLE}
+        return {**asked, "overrides": over}
 
     def _asked(self) -> dict[str, Any]:
         asked = {"recipe": self.recipe, "config_file": list(self.config_file), "teacher": self.teacher}

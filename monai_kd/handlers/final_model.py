@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ignite.engine import Engine, Events
@@ -30,7 +30,8 @@ class FinalModelSaver:
         torchscript: a second file, of the network itself in TorchScript, in eval mode on the CPU: for a network that is
             no class of MONAI's, so that it runs where monai_kd is not installed. None writes none.
         cases: names of what the network was trained on, for a file beside `path` that ends in `.cases.json`; see
-            :func:`monai_kd.data.check_unseen`. None writes none.
+            :func:`monai_kd.data.check_unseen`. None writes none. While the weights are replaced it also has the names
+            of the ones before, so that, wherever a run is killed, no case of the weights that are there is missing.
 
     Raises:
         CheckpointWriteError: the folder cannot be written to: told before the run.
@@ -68,8 +69,20 @@ class FinalModelSaver:
         if getattr(engine.state, "rank", 0) == 0:
             network = unwrap(self.network)
             check_finite(network.state_dict(), str(self.path))
+            if self.cases is not None:
+                self._write_cases({*self.cases, *self._cases_before()})
             write_state(self.path, network.state_dict())
             if self.torchscript is not None:
                 write_torchscript(self.torchscript, network)
             if self.cases is not None:
-                write_text(self.path.with_suffix(".cases.json"), json.dumps({"cases": sorted(self.cases)}) + "\n")
+                self._write_cases(self.cases)
+
+    @property
+    def _record(self) -> Path:
+        return self.path.with_suffix(".cases.json")
+
+    def _cases_before(self) -> list[str]:
+        return json.loads(self._record.read_text(encoding="utf-8"))["cases"] if self._record.is_file() else []
+
+    def _write_cases(self, cases: Iterable[str]) -> None:
+        write_text(self._record, json.dumps({"cases": sorted(cases)}) + "\n")

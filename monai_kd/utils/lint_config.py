@@ -13,8 +13,9 @@ import monai.data
 from monai.bundle import ConfigParser
 
 from monai_kd.utils.lint_expression import import_of, lint_expression, lint_import
-from monai_kd.utils.lint_lists import CODE_KEYS
-from monai_kd.utils.lint_names import monai_names, name_problem, takes_code
+from monai_kd.utils.lint_lists import CODE_KEYS, DOWNLOAD_KEYS
+from monai_kd.utils.lint_names import downloads, monai_names, name_problem, takes_code
+from monai_kd.utils.lint_output import writes_outside
 from monai_kd.utils.lint_tree import IMPORTING, Names, reference_problem
 
 __all__ = ["Finding", "imported_names", "lint_config"]
@@ -36,13 +37,14 @@ class Finding(NamedTuple):
     fix: str = ""
 
 
-def lint_config(config: Any, file: str, names: Names | None = None) -> list[Finding]:
+def lint_config(config: Any, file: str, names: Names | None = None, outputs: bool = True) -> list[Finding]:
     """Say where a configuration could do more than build MONAI's, torch's and our parts; nothing of it is run.
 
     Args:
         config: what was read of the file.
         file: what the findings call it.
         names: what each imported name stands for, of the other files of the bundle; see :func:`imported_names`.
+        outputs: whether it may write nowhere but in the bundle, as far as that can be seen.
 
     Example::
 
@@ -55,7 +57,7 @@ def lint_config(config: Any, file: str, names: Names | None = None) -> list[Find
     known = {**(names or {})}
     for name, targets in imported_names(config).items():
         known[name] = known.get(name, set()) | targets
-    linter = _Walk(file, known)
+    linter = _Walk(file, known, config if outputs else None)
     linter.walk(config, ())
     return linter.findings
 
@@ -82,8 +84,8 @@ def _strings(config: Any) -> Iterator[str]:
 
 
 class _Walk:
-    def __init__(self, file: str, names: Names) -> None:
-        self.file, self.names, self.findings, self.seen = file, names, list[Finding](), 0
+    def __init__(self, file: str, names: Names, whole: Any) -> None:
+        self.file, self.names, self.whole, self.findings, self.seen = file, names, whole, list[Finding](), 0
 
     def report(self, path: tuple[str, ...], what: str, fix: str = "") -> None:
         self.findings.append(Finding("error", self.file, "::".join(path), what, fix))
@@ -114,6 +116,12 @@ class _Walk:
                 self.report(here, "changes how another file's target is used", "write both together")
             elif key in CODE_KEYS and not _is_harmless(key, value):
                 self.report(here, "may import code or unpickle", "name a class of MONAI's, or take it out")
+            elif key in DOWNLOAD_KEYS and not _fetches_nothing(key, value):
+                self.report(here, "may fetch weights", f"{key}: false, and the weights in models/")
+            elif key == "weights" and isinstance(value, str) and value[:1] not in ("@", "$", "%"):
+                self.report(here, "names weights that torchvision fetches", "give a file of models/ to a loader")
+            elif self.whole is not None and writes_outside(key, value, config.get("_target_"), self.whole):
+                self.report(here, f"writes outside the bundle, {value!r}", "$@bundle_root + '/output'")
             else:
                 self.walk(value, here)
 
@@ -134,7 +142,9 @@ class _Walk:
             elif any(map(takes_code, names)) and (
                 config.get("_mode_", "default") != "default" or path[-1] != "_target_" or path[-2:][0].startswith("+")
             ):  # as a function, an expression could give it a name that nobody sees here
-                self.report(path, f"hands on {target!r}, which can import code", "build it here, all of it")
+                self.report(path, f"hands on {target!r}, which can import or fetch", "build it here, all of it")
+            elif problem := next(filter(None, (downloads(name, config) for name in names)), ""):
+                self.report(path, problem, "pretrained: false, and the weights in models/")
 
     def _text(self, text: str, path: tuple[str, ...]) -> None:
         relative = text.startswith(("$", "@")) and re.search("[@%](#|::)", text)
@@ -178,6 +188,10 @@ def _is_harmless(key: str, value: Any) -> bool:
         return not name_problem(written[1])
     known = {name.lower() for name in dir(monai.data) if name.endswith(("Reader", "Writer"))}
     return value.lower() in known | _BACKENDS or any(not name_problem(name) for name in monai_names(value))
+
+
+def _fetches_nothing(key: str, value: Any) -> bool:
+    return value is None or value is False or bool(re.fullmatch(rf"@(\w+::)*{key}", str(value)))
 
 
 def _names_standard_library(text: str) -> bool:

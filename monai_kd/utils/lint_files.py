@@ -17,6 +17,7 @@ from monai_kd.utils.checksums import check_sum, sum_beside
 from monai_kd.utils.errors import CheckpointError
 from monai_kd.utils.files import read_state
 from monai_kd.utils.lint_config import Finding
+from monai_kd.utils.lint_output import leads_outside
 
 __all__ = ["lint_file", "lint_logging"]
 
@@ -25,7 +26,7 @@ _CLASSES = {*_HANDLERS, *(f"logging.{name}" for name in _HANDLERS), *(f"handlers
 _CLASSES |= {*(f"logging.handlers.{name}" for name in _HANDLERS), "logging.Formatter", "Formatter"}
 _PICKLES = {".dill", ".joblib", ".mar", ".p", ".pickle", ".pkl"}
 _COMPILED = {".dll", ".dylib", ".egg", ".pt2", ".pyc", ".pyd", ".so", ".whl"}
-_CODE = {".bat", ".ipynb", ".js", ".ps1", ".py", ".sh"}
+_CODE = {".bat", ".ipynb", ".js", ".ps1", ".py", ".pyw", ".sh"}
 
 
 def lint_file(path: Path, file: str) -> list[Finding]:
@@ -81,7 +82,7 @@ def _is_literal(text: str) -> bool:
         value = ast.literal_eval(re.sub(r"\bsys\.(stdout|stderr)\b", "None", text.strip()) or "None")
     except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
         return False
-    return "%(" not in text and not any(map(_leads_outside, _texts(value)))
+    return "%(" not in text and not any(map(leads_outside, _texts(value)))
 
 
 def _texts(value: Any) -> list[str]:
@@ -90,10 +91,6 @@ def _texts(value: Any) -> list[str]:
     if isinstance(value, (list, tuple, set)):
         return [text for item in value for text in _texts(item)]
     return [value] if isinstance(value, str) else []
-
-
-def _leads_outside(text: str) -> bool:
-    return text.startswith(("/", "~", "\\")) or ":" in text[:2] or ".." in re.split(r"[/\\]", text)
 
 
 def _weights(path: Path, file: str) -> list[Finding]:
@@ -170,4 +167,8 @@ def _compiled(path: Path, file: str) -> list[Finding]:
 
 
 def _code(path: Path, file: str) -> list[Finding]:
+    if path.name.lower() == "hubconf.py":
+        return [Finding("error", file, "", "is code that torch.hub runs", "delete it")]
+    if file.split("/")[0] != "scripts":  # Python may import it by its name, as a package that is not installed
+        return [Finding("error", file, "", "is code outside of scripts/", "read it, then move it there or delete it")]
     return [Finding("warning", file, "", "is code", "read it before you run it")]

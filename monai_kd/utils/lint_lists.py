@@ -14,6 +14,7 @@ __all__ = [
     "CODE_KEYS",
     "CUDA",
     "DISTRIBUTED",
+    "DOWNLOAD_KEYS",
     "LIBRARIES",
     "MODULES",
     "NUMPY",
@@ -39,12 +40,15 @@ ALLOWED = (
     *("torch.amp", "torch.autograd.grad_mode", "torch.cuda.amp", "torch.functional", "torch.nn", "torch.optim"),
     *("torch.random", "torch.utils.data", "torch._C._linalg", "torch._C._fft", "torch._C._special"),
 )
-# In there, what reads and runs another bundle, opens connections, loads compiled code, writes programs or any file.
+# In there, what reads and runs another bundle, opens connections, loads compiled code, writes programs or any file;
+# `monai.losses.perceptual` runs the `hubconf.py` that it finds where it is told to look.
 REFUSED = (
     *(f"ignite.handlers.{name}_logger" for name in ("clearml", "mlflow", "neptune", "polyaxon", "visdom", "wandb")),
     *("monai.handlers.clearml_handlers", "monai.handlers.mlflow_handler", "monai.handlers.trt_handler"),
     *("monai.data.torchscript_utils", "monai.networks.trt_compiler", "monai.networks.utils.save_state"),
     *("monai.networks.utils.convert_to", "monai_kd.networks.teacher_bundle", "torch.utils.data.datapipes"),
+    *("monai.losses.perceptual", "monai.networks.nets.transchex", "monai.transforms.utils_create_transform_ims"),
+    *("monai.networks.nets.resnet.get_pretrained_resnet_medicalnet", "ignite.metrics.gan"),
 )
 TORCH = {
     "FloatTensor",
@@ -95,12 +99,15 @@ BUILTINS = set(
 CODE_KEYS = {"allow_pickle", "merger_cls", "pickle_module", "reader", "weights_only", "writer"}
 """Arguments through which MONAI imports what a text names, or unpickles."""
 
+DOWNLOAD_KEYS = {"pretrained", "pretrained_url"}
+"""Arguments by which MONAI's networks fetch weights."""
+
 _MODULES_OF_DANGER = "builtins ctypes importlib inspect io marshal multiprocessing os pickle pkgutil posix pty runpy "
 _MODULES_OF_DANGER += "shelve shutil socket subprocess sys tempfile threading"
 ATTRIBUTES = set(
     "chmod copy_into cr_frame cr_code define dump exec exec_module export_config_file f_back f_builtins f_code "
-    "f_globals f_locals fork from_file func_globals gi_code gi_frame ag_frame ag_code hardlink_to import_module "
-    "lchmod link_to load_library load_module move move_into mro open popen read_pickle register_class rename "
-    "rmdir save savefig symlink_to system tb_frame tb_next to_csv to_pickle tofile touch unlink "
+    "f_globals f_locals fork from_file from_pretrained func_globals gi_code gi_frame ag_frame ag_code hardlink_to "
+    "import_module lchmod link_to load_library load_module move move_into mro open popen read_pickle register_class "
+    "rename rmdir save savefig symlink_to system tb_frame tb_next to_csv to_pickle tofile touch unlink "
     f"write write_bytes write_text writelines {_MODULES_OF_DANGER}".split()
 )

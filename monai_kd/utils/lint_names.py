@@ -8,6 +8,7 @@ import functools
 import importlib
 import inspect
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any
 
@@ -20,6 +21,7 @@ from monai_kd.utils.lint_lists import (
     CODE_KEYS,
     CUDA,
     DISTRIBUTED,
+    DOWNLOAD_KEYS,
     LIBRARIES,
     MODULES,
     NUMPY,
@@ -29,7 +31,7 @@ from monai_kd.utils.lint_lists import (
     TORCH,
 )
 
-__all__ = ["attribute_problem", "monai_names", "name_problem", "takes_code"]
+__all__ = ["attribute_problem", "downloads", "monai_names", "name_problem", "takes_code"]
 
 
 def attribute_problem(name: str) -> str:
@@ -94,16 +96,38 @@ def name_problem(dotted: str, module: bool = False) -> str:
 
 
 def takes_code(dotted: str) -> list[str]:
-    """The arguments of :data:`CODE_KEYS` that what has this name takes; none of ours imports what they name."""
-    if dotted.startswith("monai_kd."):
-        return []
+    """The arguments of `CODE_KEYS` and `DOWNLOAD_KEYS` that what has this name takes; ours import nothing by them."""
+    return [] if dotted.startswith("monai_kd.") else sorted((CODE_KEYS | DOWNLOAD_KEYS) & set(_parameters(dotted)))
+
+
+def downloads(dotted: str, given: Mapping[str, Any]) -> str:
+    """Say why what has this name would fetch weights with these arguments, or without one; empty if it would not.
+
+    Example::
+
+        >>> from monai_kd.utils.lint_names import downloads
+        >>> downloads("monai.networks.nets.EfficientNetBN", {"model_name": "efficientnet-b0"})
+        "fetches weights unless 'pretrained' is false"
+        >>> downloads("monai.networks.nets.EfficientNetBN", {"pretrained": False})
+        ''
+    """
+    parameters = _parameters(dotted)
+    for key in sorted(DOWNLOAD_KEYS & set(parameters) - set(given)):
+        default = parameters[key].default
+        if default and default is not inspect.Parameter.empty:
+            return f"fetches weights unless {key!r} is false"
+    fetched = "TorchVisionFCModel" in dotted and given.get("weights") is not None
+    return "fetches the weights that it names" if fetched else ""
+
+
+def _parameters(dotted: str) -> Mapping[str, inspect.Parameter]:
     found: Any = _module(dotted.split(".")[0])
     for part in dotted.split(".")[1:]:
         found = _member(found, part)
     try:
-        return sorted(CODE_KEYS & set(inspect.signature(found).parameters))
+        return inspect.signature(found).parameters
     except (TypeError, ValueError):
-        return []
+        return {}
 
 
 def monai_names(short: str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from monai.bundle import ReferenceResolver
 
-from monai_kd.utils.lint_lists import BUILTINS, CODE_KEYS, MODULES
+from monai_kd.utils.lint_lists import BUILTINS, CODE_KEYS, DOWNLOAD_KEYS, MODULES
 from monai_kd.utils.lint_names import attribute_problem, name_problem, takes_code
 
 __all__ = ["IMPORTING", "REFERENCES", "Linter", "Names", "reference_problem"]
@@ -117,14 +117,15 @@ class Linter(ast.NodeVisitor):
             self.visit(part)
 
     def visit_keyword(self, node: ast.keyword) -> None:
-        if node.arg in CODE_KEYS and not _is_safe(node.arg, node.value):
+        if node.arg in CODE_KEYS | DOWNLOAD_KEYS and not _is_safe(node.arg, node.value):
             self.problems.append(f"sets {node.arg!r}")
         self.visit(node.value)
 
     def visit_Dict(self, node: ast.Dict) -> None:
         for key, value in zip(node.keys, node.values, strict=True):
-            if isinstance(key, ast.Constant) and key.value in CODE_KEYS and not _is_safe(key.value, value):
-                self.problems.append(f"sets {key.value!r}")
+            name = key.value if isinstance(key, ast.Constant) else None
+            if name in CODE_KEYS | DOWNLOAD_KEYS and not _is_safe(name, value):
+                self.problems.append(f"sets {name!r}")
         self.generic_visit(node)
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
@@ -202,5 +203,5 @@ def _only_weights(node: ast.Call) -> bool:
 
 
 def _is_safe(key: str, value: ast.AST) -> bool:
-    wanted = {"weights_only": True, "allow_pickle": False}
+    wanted = {"weights_only": True, "allow_pickle": False, "pretrained": False, "pretrained_url": None}
     return key in wanted and isinstance(value, ast.Constant) and value.value is wanted[key]

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import monai.transforms
 from monai.bundle import ConfigParser
+from monai.utils import ensure_tuple
 
 from monai_kd.utils.bundle import resolved
 from monai_kd.utils.errors import ConfigError
@@ -38,6 +39,7 @@ KINDS = {
         "CenterSpatialCrop",
         "CropForeground",
         "DivisiblePad",
+        "Pyramid",
         "Resize",
         "ResizeWithPadOrCrop",
         "SpatialCrop",
@@ -91,26 +93,42 @@ def read_preprocessing(parser: ConfigParser, key: str = "image") -> list[Step]:
     return list(_steps(parser, place, key))
 
 
-def differences(student: list[Step], teacher: list[Step]) -> list[str]:
+def differences(
+    student: list[Step],
+    teacher: list[Step],
+    *,
+    names: tuple[str, str] = ("the student", "the teacher"),
+    as_written: bool = True,
+) -> list[str]:
     """Say where two bundles prepare images differently: one line for each kind, or for each argument that differs.
 
     Args:
         student: what the student's bundle does, from `read_preprocessing`.
         teacher: what the teacher's does.
+        names: what the two are called.
+        as_written: whether an argument that cannot be had without the data differs from another; or is passed over.
     """
-    return [line for kind in KINDS for line in _differences(kind, student, teacher)]
+    return [line for kind in KINDS for line in _differences(kind, (student, teacher), names, as_written)]
 
 
-def _differences(kind: str, student: list[Step], teacher: list[Step]) -> Iterator[str]:
-    mine, theirs = ([step for step in steps if KIND[step.name] == kind] for steps in (student, teacher))
+def _differences(
+    kind: str, both: tuple[list[Step], list[Step]], names: tuple[str, str], as_written: bool
+) -> Iterator[str]:
+    mine, theirs = ([step for step in steps if KIND[step.name] == kind] for steps in both)
     if [step.name for step in mine] != [step.name for step in theirs]:
-        yield f"{kind}: {_shown(mine)} for the student, {_shown(theirs)} for the teacher"
+        yield f"{kind}: {_shown(mine)} for {names[0]}, {_shown(theirs)} for {names[1]}"
         return
     for a, b in zip(mine, theirs, strict=True):
         for argument in dict.fromkeys([*a.values, *b.values]):
             left, right = a.values.get(argument), b.values.get(argument)
-            if left != right:
-                yield f"{kind}: {argument} of {a.name} is {left!r} for the student, {right!r} for the teacher"
+            if left != right and (as_written or not any(map(_is_written, (left, right)))):
+                yield f"{kind}: {argument} of {a.name} is {left!r} for {names[0]}, {right!r} for {names[1]}"
+
+
+def _is_written(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_written, value))
+    return isinstance(value, str) and value.startswith(("$", "@"))
 
 
 def _shown(steps: list[Step]) -> str:
@@ -133,7 +151,8 @@ def _steps(parser: ConfigParser, place: str, key: str) -> Iterator[Step]:
         name = next(
             (target.removesuffix(end) for end in ("Dict", "D", "d") if target.removesuffix(end) in KIND), target
         )
-        if name in KIND and (index := _index(parser, f"{place}::keys", key)) is not None:
+        touched = name != "Pyramid" or "names" not in config or key in ensure_tuple(config["names"])
+        if name in KIND and touched and (index := _index(parser, f"{place}::keys", key)) is not None:
             given = {arg: _value(parser, f"{place}::{arg}") for arg in config if arg not in IGNORED and arg[0] != "_"}
             for arg in PER_KEY & given.keys():
                 if isinstance(given[arg], list):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from monai_kd.utils.errors import ConfigError
 
-__all__ = ["Schedule", "constant", "cosine", "linear", "ramp_up", "step"]
+__all__ = ["Schedule", "constant", "cosine", "geometric", "linear", "ramp_up", "step"]
 
 Schedule = Callable[[float], float]
 """A pure function of t, the epoch counted from 0."""
@@ -63,6 +63,30 @@ def linear(length: float, start: float = 0.0, end: float = 1.0) -> Schedule:
     """
     _check(length)
     return lambda t: start + (end - start) * _progress(t, length)
+
+
+def geometric(length: float, start: float, end: float = 1.0) -> Schedule:
+    """Go from `start` to `end` by equal factors, and stay there.
+
+    .. math:: w(t) = \\text{end} \\cdot (\\text{start} / \\text{end})^{1 - t / \\text{length}}
+
+    t is clipped to [0, length].
+
+    Args:
+        length: epochs from `start` to `end`; 0 gives `end` at once.
+        start: value at t = 0, positive.
+        end: value from t = length on, positive.
+
+    Example::
+
+        >>> from monai_kd.utils import geometric
+        >>> geometric(2, 0.25)(1), geometric(2, 0.25)(20)
+        (0.5, 1.0)
+    """
+    _check(length)
+    if not (start > 0 and end > 0):
+        raise ConfigError(f"equal factors lead between positive numbers, got {start} and {end}")
+    return lambda t: end * (start / end) ** (1.0 - _progress(t, length))
 
 
 def cosine(length: float, start: float = 1.0, end: float = 0.0) -> Schedule:

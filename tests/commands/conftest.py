@@ -66,3 +66,4 @@ def bundle(tmp_path) -> Path:
 def trusted(monkeypatch) -> None:
     """The bundles of these tests have code of their own; that such are refused is tested beside the faults."""
     monkeypatch.setattr("monai_kd.commands.check_bundle.refuse_foreign", lambda folder: None)
+    monkeypatch.setattr("monai_kd.commands.check_bundle.refuse_foreign_files", lambda files, beside: None)

@@ -143,6 +143,50 @@ def test_a_run_that_fails_is_named_and_goes_on_later(toy, tmp_path, capsys):
     assert [len(lines) for lines in trainings(out).values()] == [1, 1, 2, 2, 1]
 
 
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_a_recipe_may_want_a_teacher_of_the_labels_that_the_student_has(toy, tmp_path):
+    mine, out = tmp_path / "mine.yaml", tmp_path / "out"
+    mine.write_text("recipe: {id: mine, kinds: [classification], teacher_labels: labeled}\n")
+    words = ["compare", "--bundle", str(toy), "--recipes", f"kd,{mine}", "--seeds", "2", "--output_dir", str(out)]
+    words += ["--max_epochs", "5", "--labeled_fraction", "0.1"]
+    assert main(words) == 0
+    done = trainings(out)
+    assert [line.split()[2] for line in done["teacher"]] == ["1.0"]
+    assert [line.split()[2] for seed in (0, 1) for line in done[f"teacher_labeled_seed{seed}"]] == ["0.1", "0.1"]
+    assert len(json.loads((out / "report.json").read_text())["rows"]) == 4  # it stands in no row
+    _, trials = plan(toy, f"kd,{mine}", 2, out, tokens=words[-4:])
+    taught = {trial.folder.name: trial.overrides.get("teacher_checkpoint", "") for trial in trials}
+    assert taught["mine_seed1"] == str(out / "teacher_labeled_seed1" / "model.pt") and taught["kd_seed1"] == ""
+    assert main(words) == 0
+    assert trainings(out) == done
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_a_teacher_trained_otherwise_is_not_taken(toy, tmp_path, capsys):
+    words = ["compare", "--bundle", str(toy), "--recipes", "kd", "--seeds", "1"]
+    assert main([*words, "--output_dir", str(tmp_path / "smoke"), "--max_epochs", "2"]) == 0
+    assert main([*words, "--output_dir", str(tmp_path / "out")]) == 1
+    assert "model.pt: was trained with max_epochs 2, now None" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    of_the_student = ["--max_epochs", "2", "--kd_loss::temperature", "2"]
+    assert main([*words, "--output_dir", str(tmp_path / "other"), *of_the_student]) == 0
+    assert "teacher" not in trainings(tmp_path / "other")
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_a_teacher_of_which_nothing_is_known_is_taken_with_a_warning(toy, tmp_path):
+    words = ["compare", "--bundle", str(toy), "--recipes", "kd", "--seeds", "1", "--output_dir"]
+    (toy / "teacher").mkdir()
+    (toy / "teacher" / "model.pt").write_text("weights")
+    with pytest.warns(UserWarning, match="model.pt: is used as it is: nothing tells what it was trained with"):
+        assert main([*words, str(tmp_path / "one")]) == 0
+    (toy / "teacher" / "model.pt").unlink()
+    assert main([*words, str(tmp_path / "two")]) == 0
+    (toy / "teacher" / "model.pt").write_text("weights of another training")
+    with pytest.warns(UserWarning, match="nothing tells"):
+        assert main([*words, str(tmp_path / "three"), "--max_epochs", "2"]) == 0
+
+
 def test_a_plan_begins_with_the_baseline_of_each_seed(toy, tmp_path):
     teaching, trials = plan(toy, "kd", 2, tmp_path, tokens=["--teacher_checkpoint", "elsewhere.pt"])
     assert [trial.folder.name for trial in trials] == ["alone_seed0", "kd_seed0", "alone_seed1", "kd_seed1"]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import subprocess
@@ -101,3 +102,13 @@ def test_every_recipe_of_its_kind_can_be_laid_over_it(bundle):
     for recipe in list_recipes():
         if kind in recipe.info["kinds"]:
             assert compose(recipe.id, bundle, None, []).merged()["recipe"]["id"] == recipe.id
+
+
+def test_a_student_of_a_lower_magnification_is_not_packed_as_one_of_full(project, tmp_path, capsys):
+    bundle = str(project / "bundles" / "histology_patch_classification")
+    over = ["--bundle", bundle, "--patch_size", "[64, 64]"]
+    assert main(["pack", "resolution_kd", str(tmp_path / "out"), *over]) == 1
+    told = capsys.readouterr().err
+    assert "Pyramid(factors=2, names='image') for training" in told and "--inference::preprocessing" in told
+    assert main(["pack", "kd", str(tmp_path / "out"), *over]) == 0
+    assert json.loads((tmp_path / "out" / "configs" / "inference.json").read_text())["patch_size"] == [64, 64]

@@ -153,6 +153,47 @@ def test_another_student_than_inference_builds_is_refused(bundle):
         packed(bundle, "kd", "--network_def::out_features", "3")
 
 
+@pytest.fixture
+def pictures(bundle):
+    """The toy bundle with a preprocessing, of one setting, in training and inference."""
+    steps = "patch_size: [8, 8]\npreprocessing: [{_target_: Resized, keys: image, spatial_size: '@patch_size'}]\n"
+    for name in ("train", "inference"):
+        file = bundle / "configs" / f"{name}.yaml"
+        file.write_text(file.read_text() + steps)
+    return bundle
+
+
+def test_a_setting_reaches_inference(pictures):
+    out = packed(pictures, "kd", "--patch_size", "[4, 4]", "--max_epochs", "9")
+    assert read(out, "inference")["patch_size"] == [4, 4] and "max_epochs" not in read(out, "inference")
+
+
+LOWER = "+preprocessing: [{_target_: monai_kd.transforms.Pyramidd, keys: image, factors: 2, names: image}]\n"
+
+
+def test_another_preprocessing_than_inference_has_is_refused(pictures):
+    (pictures / "configs" / "lower.yaml").write_text(LOWER)
+    match = r"prepares images otherwise than train. size: Resize.* then Pyramid.*for training.*--inference::preproc"
+    with pytest.raises(ConfigError, match=match):
+        packed(pictures, "kd", config_file="lower.yaml")
+    asked = ["--inference::preprocessing::0::spatial_size", "[4, 4]"]
+    with pytest.warns(UserWarning, match="as was asked for: size: Resize"):
+        out = packed(pictures, "kd", *asked, config_file="lower.yaml")
+    assert read(out, "inference")["preprocessing"][0]["spatial_size"] == [4, 4]
+
+
+def test_what_only_inference_has_is_given_by_its_name(pictures):
+    out = packed(pictures, "kd", "--inference::patch_size", "[8, 8]", "--inference::network_def::bias", "True")
+    assert read(out, "inference")["network_def"]["bias"] is True and "bias" not in read(out, "train")["network_def"]
+    with pytest.raises(ConfigError, match=r"spatial_size of Resize is .8, 8. for training, .4, 4. for inference"):
+        pack(compose("kd", pictures, None, ["--inference::patch_size", "[4, 4]"]), out.parent / "other")
+
+
+def test_inference_is_not_laid_over_to_run(pictures, capsys):
+    assert main(["run", "kd", "--bundle", str(pictures), "--inference::patch_size", "[4, 4]"]) == 1
+    assert "--inference::patch_size: is for packing" in capsys.readouterr().err
+
+
 def test_a_recipe_that_publishes_another_network_is_refused(bundle):
     with pytest.raises(ConfigError, match=r"simkd.*cannot be packed.*not the plain student"):
         packed(bundle, "simkd")

@@ -63,6 +63,20 @@ EXPRESSIONS = [
     "$monai.utils.run_cmd(['mkdir', 'MARK'])",
     "$monai.bundle.run(config_file='evil.yaml')",
     "$monai.transforms.LoadImage('os.mkdir', path='MARK')",
+    "$monai.losses.PerceptualLoss(2, 'radimagenet_resnet50', cache_dir='models')",
+    "$monai.losses.perceptual.RadImageNetPerceptualSimilarity(cache_dir='models')",
+    "$monai.networks.nets.resnet10(True)",
+    "$monai.networks.nets.resnet10(pretrained=True)",
+    "$functools.partial(monai.networks.nets.resnet10, True)",
+    "$dict(pretrained=True)",
+    "${'pretrained': 1 == 1}",
+    "$monai.networks.nets.get_pretrained_resnet_medicalnet(10)",
+    "$monai.networks.nets.densenet.load_state_dict_from_url('http://a/b.pt')",
+    "$monai.networks.nets.senet.download_url('http://a/b', 'MARK')",
+    "$monai.networks.nets.HoVerNet(pretrained_url='http://a/b.pt')",
+    "$monai.apps.download_and_extract('http://a/b.zip', 'MARK')",
+    "$monai.apps.download_mmar('a')",
+    "$@net.from_pretrained('a/b')",
     "$monai_kd.networks.load_teacher_bundle('elsewhere')",
     "$monai_kd.utils.write_text('MARK', 'x')",
     "$monai_kd.commands.run",
@@ -147,6 +161,32 @@ COMPONENTS = [
     {"_target_": "SaveImage", "writer": "scripts.evil"},
     {"_target_": "PatchInferer", "merger_cls": "scripts.evil"},
     {"_target_": "PersistentDataset", "data": [], "transform": None, "cache_dir": "x", "weights_only": False},
+    {"_target_": "PerceptualLoss", "spatial_dims": 2, "network_type": "radimagenet_resnet50", "cache_dir": "models"},
+    {"_target_": "monai.losses.PerceptualLoss", "spatial_dims": 2},
+    {"_target_": "monai.losses.perceptual.MedicalNetPerceptualSimilarity", "cache_dir": "models"},
+    {"_target_": "monai.losses.perceptual.TorchvisionModelPerceptualSimilarity", "net": "resnet50"},
+    {"_target_": "Transchex", "in_channels": 3},
+    {"_target_": "EfficientNetBN", "model_name": "efficientnet-b0"},
+    {"_target_": "EfficientNetBN", "model_name": "efficientnet-b0", "pretrained": "$1 == 1"},
+    {"_target_": "TextEncoder", "out_channels": 2},
+    {"_target_": "DenseNet121", "spatial_dims": 2, "in_channels": 3, "out_channels": 2, "pretrained": True},
+    {"_target_": "resnet10", "pretrained": "@other"},
+    {"_target_": "resnet10", "pretrained": "models/x.pt"},
+    {"_target_": "HoVerNet", "pretrained_url": "http://a/b.pt"},
+    {"_target_": "TorchVisionFCModel", "model_name": "resnet18", "pretrained": False, "weights": "DEFAULT"},
+    {"_target_": "TorchVisionFCModel", "model_name": "resnet18", "pretrained": False, "weights": "$@weights"},
+    {"_target_": "monai.apps.download_url", "url": "http://a/b", "filepath": "MARK"},
+    {"_target_": "monai.apps.MedNISTDataset", "root_dir": ".", "section": "test", "download": True},
+    {"_target_": "monai.apps.load_from_mmar", "item": "a", "mmar_dir": "models"},
+    {"_target_": "ignite.metrics.FID"},
+    {"_target_": "ClassificationSaver", "output_dir": "/root", "filename": ".bashrc"},
+    {"_target_": "ClassificationSaver", "output_dir": "x", "filename": "../../.bashrc"},
+    {"_target_": "SaveImaged", "keys": "pred", "output_dir": "/etc"},
+    {"_target_": "SaveImaged", "keys": "pred", "output_dir": "$'/etc'"},
+    {"_target_": "SaveImaged", "keys": "pred", "output_dir": "$os.path.join(@bundle_root, '/etc')"},
+    {"_target_": "SaveImaged", "keys": "pred", "output_dir": "$@bundle_root + '/../../etc'"},
+    {"_target_": "MetricsSaver", "save_dir": "~/.config"},
+    {"_target_": "monai_kd.handlers.FinalModelSaver", "network": "@network", "path": "/etc/model.pt"},
     {"_target_": "DiceLoss", "_mode_": "debug"},
     {"_target_": "DiceLoss", "_debug_": True},
     {"_target_": "DiceLoss", "_disabled_": "$os.mkdir('MARK')"},
@@ -227,6 +267,39 @@ def test_a_key_that_would_become_code(text):
     assert [f.what for f in lint_config(config, "x.yaml")] == [
         "refers relatively, or copies, below a key that is no name"
     ]
+
+
+@pytest.mark.parametrize("key", ["x::pretrained", "x::args::output_dir", "+x::pretrained_url"])
+def test_an_argument_laid_over_another(key):
+    assert lint_config({key: "/etc"}, "overlay.yaml")
+
+
+def test_an_output_folder_is_followed_to_where_it_is_given():
+    saver = {"_target_": "MetricsSaver", "save_dir": "@where::0"}
+    found = [lint_config({"where": [where], "x": saver}, "x.yaml") for where in ("/etc", "$@bundle_root + '/output'")]
+    assert [f.key for f in found[0]] == ["x::save_dir"] and found[1] == []
+    assert lint_config({"where": ["/etc"], "x": saver}, "x.yaml", outputs=False) == []
+
+
+@pytest.mark.parametrize("name", ["models/owner_name_main/hubconf.py", "scripts/hubconf.py", "wandb.py", "a/b.ipynb"])
+def test_code_where_it_could_be_run_by_itself(tmp_path, name):
+    (tmp_path / "b" / name).parent.mkdir(parents=True)
+    (tmp_path / "b" / name).write_text("raise SystemExit")
+    assert [(f.level, f.file) for f in findings(tmp_path / "b")] == [("error", name)]
+
+
+def test_code_by_another_name(tmp_path):
+    folder = bundle(tmp_path / "b", train={})
+    (folder / "scripts").mkdir()
+    (folder / "wandb").symlink_to(folder / "scripts", target_is_directory=True)
+    assert [(f.level, f.file) for f in findings(folder)] == [("error", "wandb")]
+
+
+def test_a_configuration_behind_a_link(tmp_path):
+    folder = bundle(tmp_path / "b")
+    (tmp_path / "x.yaml").write_text("x: \"$eval('1')\"")
+    (folder / "configs" / "train.yaml").symlink_to(tmp_path / "x.yaml")
+    assert [f.level for f in findings(folder)] == ["warning", "error"]
 
 
 @pytest.mark.parametrize(
@@ -320,10 +393,15 @@ def test_honest_texts_pass(text):
         {"_target_": "LoadImaged", "keys": ["image"], "reader": "$monai.data.PILReader"},
         {"_target_": "LoadImaged", "keys": ["image"], "reader": "@reader"},
         {"_target_": "monai.transforms.io.array.LoadImage", "reader": None},
+        {"_target_": "EfficientNetBN", "model_name": "efficientnet-b0", "pretrained": False},
+        {"_target_": "resnet10", "pretrained": "@pretrained"},
+        {"_target_": "SaveImaged", "keys": "pred", "output_dir": "$@bundle_root + '/eval'", "output_postfix": "seg"},
+        {"_target_": "SaveImaged", "keys": "pred", "output_dir": "$os.path.join(@bundle_root, @x.replace('/', '_'))"},
+        {"_target_": "ClassificationSaver", "output_dir": "eval", "filename": "predictions.csv"},
     ],
 )
 def test_honest_components_pass(component):
-    assert lint_config({"x": component}, "train.yaml") == []
+    assert lint_config({"imports": ["$import os"], "x": component}, "train.yaml") == []
 
 
 def test_code_is_a_warning_and_an_error_where_a_target_names_it(tmp_path):
@@ -338,7 +416,8 @@ def test_code_is_a_warning_and_an_error_where_a_target_names_it(tmp_path):
 
 def test_table_and_refusal(tmp_path):
     folder = bundle(tmp_path / "b", train={"x": "$eval('1')"})
-    (folder / "read.py").write_text("")
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "read.py").write_text("")
     text, status = check_bundle(folder)
     assert status == 1 and text.splitlines()[1].split()[:3] == ["error", "configs/train.yaml", "x"]
     assert text.splitlines()[-1] == f"{folder}: 1 error, 1 warning, 0 notes"
@@ -348,7 +427,8 @@ def test_table_and_refusal(tmp_path):
 
 def test_what_is_not_refused(tmp_path):
     folder = bundle(tmp_path / "b", train={"x": 1})
-    (folder / "read.py").write_text("")
+    (folder / "scripts").mkdir()
+    (folder / "scripts" / "read.py").write_text("")
     refuse_foreign(folder)
     refuse_foreign(BUNDLES[0])
     assert not is_ours(folder) and not is_ours(ROOT / "bundles" / ".." / "tests")

@@ -10,6 +10,7 @@ import json
 import logging
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from monai_kd.__main__ import main
+from monai_kd.report import write_report
+from monai_kd.utils import DataError
+from tests import processes
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "chest_xray_classification"
 CANARY = {"PatientName": "SECRET^PATIENT", "PatientID": "MRN-0042", "PatientBirthDate": "19500101"}
@@ -82,13 +86,15 @@ def test_the_search_finds_what_is_there(data, tmp_path):
     assert {"a.npz", "b.gz", "000.dcm"} <= found
 
 
-def test_no_command_passes_on_who_the_patient_is(data, tmp_path, caplog, capfd):
+@pytest.fixture
+def given(data: Path) -> list[str]:
+    """Overrides that make a training short."""
+    words = ["--dataset_dir", str(data), "--max_epochs", "1", "--val_interval", "1", "--batch_size", "6"]
+    return [*words, "--device", "$torch.device('cpu')"]
+
+
+def test_no_command_that_trains_passes_on_who_the_patient_is(data, given, tmp_path, caplog, capfd):
     out = tmp_path / "out"
-    given = ["--dataset_dir", str(data), "--max_epochs", "1", "--val_interval", "1", "--batch_size", "6"]
-    given += ["--device", "$torch.device('cpu')"]
-    loading = ConfigParser.load_config_file(BUNDLE / "configs" / "train.yaml")["loading"]
-    flat = tmp_path / "flat.yaml"
-    flat.write_text(json.dumps({"loading": [loading[0], FLAT, *loading[1:]]}))
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logging.getLogger().addHandler(handler)
@@ -97,14 +103,15 @@ def test_no_command_passes_on_who_the_patient_is(data, tmp_path, caplog, capfd):
             for name, role in (("train_teacher", "teacher"), ("train_alone", "alone"), ("kd", "distilled")):
                 files = ["--output_dir", str(out / role), "--teacher_checkpoint", str(out / "teacher.pt")]
                 files += [] if role == "teacher" else ["--checkpoint", str(out / f"{role}.pt")]
-                for over in (f"{flat}", f"{flat},evaluate.yaml"):
-                    words = ["run", name, "--bundle", str(BUNDLE), "--config_file", over]
+                for over in ([], ["--config_file", "evaluate.yaml"]):
+                    words = ["run", name, "--bundle", str(BUNDLE), *over]
                     assert main([*words, *given, *files, "--debug"]) == 0
             assert main(["report", str(out), "--debug"]) == 0
             broken = data / "019.dcm"
             broken.write_bytes(broken.read_bytes()[:-300])
             infer = BUNDLE / "configs" / "inference.yaml"
             steps = ConfigParser.load_config_file(infer)["preprocessing"]["transforms"]
+            steps[0].pop("reader", None)  # that of pictures
             workflow = ConfigWorkflow(
                 str(infer),
                 workflow_type="infer",
@@ -133,3 +140,38 @@ def test_no_command_passes_on_who_the_patient_is(data, tmp_path, caplog, capfd):
     assert {name: found for name, text in texts.items() if (found := traces(text.encode()))} == {}
     assert {name: found for name, text in contents(out) if (found := traces(text))} == {}
     assert (out / "report.html").is_file() and (out / "inference" / "predictions.csv").is_file()
+
+
+def test_nor_does_any_other_command(data, given, tmp_path, caplog, capfd, monkeypatch):
+    monkeypatch.setattr("monai_kd.commands.trial.subprocess.run", processes.run)
+    monkeypatch.setattr("monai_kd.commands.compare.write_report", partial(write_report, resamples=50))
+    out, bundle, content = tmp_path / "out", str(BUNDLE), json.loads((data / "dataset.json").read_text())
+    rows = [f"{item['image']},{item['label']},{item['patient']}" for name in SECTIONS for item in content[name]]
+    (data / "cases.csv").write_text("\n".join(["image,label,patient", *rows, "gone.dcm,0,p99"]))
+    columns = ["--image-column", "image", "--label-column", "label", "--group-column", "patient"]
+    teacher = ["--teacher_checkpoint", str(out / "teacher.pt"), "--progress", "False"]
+    compared = ["--recipes", "kd", "--seeds", "1", "--output_dir", str(out / "compare")]
+    with caplog.at_level(logging.DEBUG):
+        with pytest.raises(DataError, match=r"gone\.dcm") as error:
+            main(["datalist", str(data / "cases.csv"), *columns, "--out", str(out / "dataset.json"), "--debug"])
+        (data / "cases.csv").write_text("\n".join(["image,label,patient", *rows]))
+        for words in (
+            ["datalist", str(data / "cases.csv"), *columns, "--out", str(out / "dataset.json")],
+            ["check-data", str(data), "--checksums", str(out / "sums.txt"), "--json", str(out / "whole.json")],
+            ["check-bundle", bundle],
+            ["compare", "--bundle", bundle, *compared, *given, *teacher],
+            ["pack", "kd", str(out / "packed"), "--bundle", bundle, *given, *teacher],
+        ):
+            assert main([*words, "--debug"]) == 0, words
+        broken = data / "019.dcm"
+        broken.write_bytes(broken.read_bytes()[:-300])
+        assert main(["check-data", str(data), "--json", str(out / "broken.json"), "--debug"]) == 1
+    set_track_meta(True)
+    said = capfd.readouterr()
+    texts = {"log": caplog.text, "stdout": said.out, "stderr": said.err, "error": repr(error.value)}
+    assert "019.dcm" in said.out
+    files = dict(contents(out))
+    assert [name for name, text in texts.items() if traces(text.encode())] == []
+    assert [name for name, text in files.items() if traces(text)] == []
+    made = ("dataset.json", "sums.txt", "whole.json", "broken.json", "compare/report.html", "packed/configs/train.json")
+    assert [name for name in made if not (out / name).is_file()] == []

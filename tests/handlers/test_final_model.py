@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 from ignite.engine import Events
@@ -65,6 +67,22 @@ def test_a_run_that_stops_early_is_written(tmp_path):
     assert train(student, tmp_path / "model.pt", Stop(), epochs=9).state.epoch == 1
     state = torch.load(tmp_path / "model.pt", weights_only=True)
     assert all(value.equal(state[name]) for name, value in student.state_dict().items())
+
+
+@pytest.mark.parametrize("killed", ["write_state", "write_torchscript"])
+def test_killed_on_the_way_no_case_of_the_weights_is_missing(tmp_path, monkeypatch, killed):
+    trainer, path = make_trainer(Classifier(), {}, {"label": LABEL}, batches(2), 1), tmp_path / "model.pt"
+    FinalModelSaver(Classifier(), path, cases=["a", "b"])(trainer)
+
+    def kill(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(f"monai_kd.handlers.final_model.{killed}", kill)
+        FinalModelSaver(Classifier(), path, tmp_path / "model.ts", cases=["c"])(trainer)
+    assert json.loads((tmp_path / "model.cases.json").read_text()) == {"cases": ["a", "b", "c"]}
+    FinalModelSaver(Classifier(), path, cases=["c"])(trainer)
+    assert json.loads((tmp_path / "model.cases.json").read_text()) == {"cases": ["c"]}
 
 
 def test_only_the_first_process_writes(tmp_path):

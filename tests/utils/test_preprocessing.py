@@ -7,6 +7,7 @@ import monai.transforms
 import pytest
 from monai.bundle import ConfigParser
 
+import monai_kd.transforms
 from monai_kd.utils import ConfigError
 from monai_kd.utils.preprocessing import KIND, differences, read_preprocessing
 
@@ -30,7 +31,8 @@ def changed(number: int, **arguments) -> list[dict]:
 
 
 def test_every_name_is_a_transform_of_monai():
-    assert all(hasattr(monai.transforms, f"{name}d") for name in KIND)
+    assert [name for name in KIND if not hasattr(monai.transforms, f"{name}d")] == ["Pyramid"]
+    assert hasattr(monai_kd.transforms, "Pyramidd")
 
 
 def test_the_same_told_in_other_words_is_no_difference():
@@ -73,6 +75,15 @@ def test_what_needs_the_data_is_compared_as_written():
     assert differences(read(needy), read(needy)) == []
     (line,) = differences(read(needy), read(CHAIN))
     assert "'$@dataset.size()' for the student" in line
+    assert differences(read(needy), read(CHAIN), as_written=False) == []
+
+
+def test_a_lower_magnification_is_a_size():
+    lower = {"_target_": "monai_kd.transforms.Pyramidd", "keys": "image", "factors": 2, "names": "image"}
+    (line,) = differences(read([*CHAIN, lower]), read(CHAIN), names=("one", "the other"))
+    assert line.startswith("size: Resize(") and "Pyramid(factors=2, names='image') for one, Resize(" in line
+    beside = {**lower, "factors": [2, 4], "names": ["half", "quarter"]}
+    assert differences(read([*CHAIN, beside]), read(CHAIN)) == []
 
 
 def test_what_cannot_be_read_is_named():

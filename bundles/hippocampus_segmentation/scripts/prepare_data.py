@@ -11,13 +11,15 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import shutil
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from monai_kd.utils import DataError
+from monai_kd.utils.archives import extract, safe_name
+from monai_kd.utils.new_folder import new_folder
 
 LABELS = {"0": "background", "1": "anterior", "2": "posterior"}
 SECTIONS = {"train": "training", "val": "validation", "test": "test"}
@@ -42,12 +44,18 @@ def listed(source: Path) -> dict[str, str]:
     Args:
         source: folder of the file.
     """
-    with (source / "cases.csv").open(encoding="utf-8") as file:
+    path = source / "cases.csv"
+    if not path.is_file():
+        raise DataError("no such file", where=str(path), fix="it has columns file and split")
+    with path.open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     for number, row in enumerate(rows):
+        name, where = row.get("file") or "", f"{path}, row {number + 2}"
         if row.get("split") not in SECTIONS:
-            where = f"{source / 'cases.csv'}, row {number + 2}"
             raise DataError(f"split {row.get('split')!r}", where=where, fix=f"one of {', '.join(SECTIONS)}")
+        if not name or name != safe_name(name, longest=255):
+            fix = "letters, digits, `.`, `_` and `-`, and no folder"
+            raise DataError(f"file {name!r} is not the name of a file", where=where, fix=fix)
     return {row["file"]: row["split"] for row in rows}
 
 
@@ -61,17 +69,15 @@ def unpack(source: Path, output: Path) -> dict[str, str]:
     archives = sorted(source.glob("*.zip"))
     if len(archives) != 1:
         raise DataError(f"{len(archives)} zip files", where=str(source), fix="there must be one, or imagesTr")
-    split = listed(source)
-    with zipfile.ZipFile(archives[0]) as archive:
-        members = set(archive.namelist())
+    split, scratch = listed(source), output / "unpacked"
+    extract(archives[0], scratch)
+    for inside, outside in (("images", "imagesTr"), ("labels", "labelsTr")):
+        (output / outside).mkdir()
         for name in split:
-            for inside, outside in (("images", "imagesTr"), ("labels", "labelsTr")):
-                if f"{inside}/{name}" not in members:
-                    raise DataError(f"has no {inside}/{name}", where=str(archives[0]), why="cases.csv names it")
-                target = output / outside / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with archive.open(f"{inside}/{name}") as packed, target.open("wb") as file:
-                    shutil.copyfileobj(packed, file)
+            if not (scratch / inside / name).is_file():
+                raise DataError(f"has no {inside}/{name}", where=str(archives[0]), why="cases.csv names it")
+            os.replace(scratch / inside / name, output / outside / name)
+    shutil.rmtree(scratch)
     return split
 
 
@@ -93,6 +99,39 @@ def copy(source: Path, output: Path, seed: int) -> dict[str, str]:
     return drawn(names, seed)
 
 
+def write_dataset(source: Path, output: Path, seed: int = 0) -> tuple[Path, str]:
+    """Write the data set; the folder is written beside and then renamed, so it is whole or not there.
+
+    Args:
+        source: the Decathlon's folder, or one of a zip and its `cases.csv`.
+        output: where to; new or empty.
+        seed: of the split, where there is none.
+
+    Returns:
+        Its `dataset.json`, and how many volumes each section has.
+
+    Raises:
+        DataError: `output` holds something; a volume is missing, or its name leads elsewhere; the zip is malicious.
+    """
+    sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS.values()}
+    with new_folder(output) as folder:
+        whole = (source / "imagesTr").is_dir()
+        split = copy(source, folder, seed) if whole else unpack(source, folder)
+        for name, part in sorted(split.items()):
+            case = name.removesuffix(".nii.gz")
+            sections[SECTIONS[part]].append({"image": f"imagesTr/{name}", "label": f"labelsTr/{name}", "case": case})
+        told = "{} training, {} validation, {} test volumes".format(*map(len, sections.values()))
+        content = {
+            "name": "Hippocampus",
+            "description": "Medical Segmentation Decathlon, Task04 Hippocampus",
+            "split": told,
+            "labels": LABELS,
+            **sections,
+        }
+        (folder / "dataset.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return output / "dataset.json", told
+
+
 def main(argv: list[str] | None = None) -> Path:
     """Write the data set and return its `dataset.json`.
 
@@ -101,27 +140,14 @@ def main(argv: list[str] | None = None) -> Path:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="the Decathlon's folder, or one with a zip and cases.csv")
-    parser.add_argument("output", type=Path, help="folder to write, for --dataset_dir; must not be there")
+    parser.add_argument("output", type=Path, help="folder to write, for --dataset_dir; new or empty")
     parser.add_argument("--seed", type=int, default=0, help="of the split, where there is none")
     args = parser.parse_args(argv)
-    if args.output.exists():
-        raise DataError("is there already", where=str(args.output), fix="name a new folder")
-    whole = (args.source / "imagesTr").is_dir()
-    split = copy(args.source, args.output, args.seed) if whole else unpack(args.source, args.output)
-    sections: dict[str, list[dict[str, str]]] = {section: [] for section in SECTIONS.values()}
-    for name, part in sorted(split.items()):
-        case = name.removesuffix(".nii.gz")
-        sections[SECTIONS[part]].append({"image": f"imagesTr/{name}", "label": f"labelsTr/{name}", "case": case})
-    content = {
-        "name": "Hippocampus",
-        "description": "Medical Segmentation Decathlon, Task04 Hippocampus",
-        "split": "{} training, {} validation, {} test volumes".format(*map(len, sections.values())),
-        "labels": LABELS,
-        **sections,
-    }
-    path = args.output / "dataset.json"
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    print(f"{path}: {content['split']}")
+    try:
+        path, told = write_dataset(args.source, args.output, args.seed)
+    except DataError as error:
+        parser.exit(1, f"error: {error}\n")
+    print(f"{path}: {told}")
     return path
 
 

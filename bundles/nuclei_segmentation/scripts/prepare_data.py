@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import tempfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from monai_kd.utils import DataError
+from monai_kd.utils.archives import extract
+from monai_kd.utils.new_folder import new_folder
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 PARTS = {"training": 0.6, "validation": 0.15, "test": 0.25}
@@ -62,6 +62,20 @@ def divided(patients: list[str], seed: int) -> dict[str, str]:
     return {name: list(PARTS)[min(int(np.searchsorted(cuts, i, "right")), 2)] for i, name in enumerate(order)}
 
 
+def read_picture(path: Path, mode: str) -> np.ndarray:
+    """The pixels of a picture.
+
+    Args:
+        path: the file.
+        mode: Pillow's name of the colours.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert(mode))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise DataError("cannot be read", where=str(path), why=f"{type(error).__name__}: {error}") from error
+
+
 def tiles_of(shape: tuple[int, ...], tile: int) -> list[tuple[int, int]]:
     """Corners of the tiles that cover a picture as far as whole tiles go.
 
@@ -72,6 +86,59 @@ def tiles_of(shape: tuple[int, ...], tile: int) -> list[tuple[int, int]]:
     return [(y, x) for y in range(0, shape[0] - tile + 1, tile) for x in range(0, shape[1] - tile + 1, tile)]
 
 
+def write_dataset(source: Path, output: Path, tile: int = 250, seed: int = 0) -> tuple[Path, str]:
+    """Write the data set; the folder is written beside and then renamed, so it is whole or not there.
+
+    Args:
+        source: folder or archive of slides and masks.
+        output: where to; new or empty.
+        tile: side of the training tiles in pixels.
+        seed: of the split.
+
+    Returns:
+        Its `dataset.json`, and what is in each section.
+
+    Raises:
+        DataError: `output` holds something; a slide is missing or cannot be read; a section would be empty; the
+            archive is malicious.
+    """
+    with new_folder(output) as folder, tempfile.TemporaryDirectory(dir=folder.parent, prefix=".slides.") as scratch:
+        found = source
+        if source.is_file():
+            found = Path(scratch, "slides")
+            extract(source, found)
+        pairs = pairs_in(found)
+        section = divided([patient_of(slide.stem) for slide, _ in pairs], seed)
+        sections: dict[str, list[dict[str, str]]] = {name: [] for name in PARTS}
+        for name in ("images", "labels"):
+            (folder / name).mkdir()
+        for slide, mask in pairs:
+            patient = patient_of(slide.stem)
+            image = read_picture(slide, "RGB")
+            label = (read_picture(mask, "L") > 0).astype(np.uint8)
+            if image.shape[:2] != label.shape:
+                what = f"the mask is {label.shape}, the picture {image.shape[:2]}"
+                raise DataError(what, where=str(mask), fix="both must have one grid of pixels")
+            whole = section[patient] != "training"
+            corners = [(0, 0)] if whole else tiles_of(label.shape, tile)
+            for y, x in corners:
+                case = slide.stem if whole else f"{slide.stem}_{y}_{x}"
+                cut = (slice(None),) * 2 if whole else (slice(y, y + tile), slice(x, x + tile))
+                for name, array in (("images", image), ("labels", label)):
+                    Image.fromarray(array[cut]).save(folder / name / f"{case}.png")
+                item = {"image": f"images/{case}.png", "label": f"labels/{case}.png", "case": case, "patient": patient}
+                sections[section[patient]].append(item)
+        empty = [name for name, items in sections.items() if not items]
+        if empty:
+            raise DataError(f"nothing to put into {empty[0]}", where=str(source), why=f"{len(pairs)} slides")
+        patients = {name: len({item["patient"] for item in items}) for name, items in sections.items()}
+        split = ", ".join(f"{len(items)} of {patients[name]} patients to {name}" for name, items in sections.items())
+        labels = {"0": "background", "1": "nucleus"}
+        content = {"name": "Nuclei", "description": "MoNuSeg 2018", "split": split, "labels": labels, **sections}
+        (folder / "dataset.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+    return output / "dataset.json", split
+
+
 def main(argv: list[str] | None = None) -> Path:
     """Write the data set and return its `dataset.json`.
 
@@ -80,49 +147,14 @@ def main(argv: list[str] | None = None) -> Path:
     """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path, help="folder or zip of slides and masks")
-    parser.add_argument("output", type=Path, help="folder to write, for --dataset_dir; must not be there")
+    parser.add_argument("output", type=Path, help="folder to write, for --dataset_dir; new or empty")
     parser.add_argument("--tile", type=int, default=250, help="side of the training tiles in pixels")
     parser.add_argument("--seed", type=int, default=0, help="of the split")
     args = parser.parse_args(argv)
-    if args.output.exists():
-        raise DataError("is there already", where=str(args.output), fix="name a new folder")
-    with tempfile.TemporaryDirectory() as scratch:
-        source = args.source
-        if zipfile.is_zipfile(source):
-            source = Path(scratch)
-            with zipfile.ZipFile(args.source) as archive:
-                archive.extractall(source)
-        pairs = pairs_in(source)
-        section = divided([patient_of(slide.stem) for slide, _ in pairs], args.seed)
-        sections: dict[str, list[dict[str, str]]] = {name: [] for name in PARTS}
-        for folder in ("images", "labels"):
-            (args.output / folder).mkdir(parents=True)
-        for slide, mask in pairs:
-            patient = patient_of(slide.stem)
-            image = np.asarray(Image.open(slide).convert("RGB"))
-            label = (np.asarray(Image.open(mask).convert("L")) > 0).astype(np.uint8)
-            if image.shape[:2] != label.shape:
-                what = f"the mask is {label.shape}, the picture {image.shape[:2]}"
-                raise DataError(what, where=str(mask), fix="both must have one grid of pixels")
-            whole = section[patient] != "training"
-            corners = [(0, 0)] if whole else tiles_of(label.shape, args.tile)
-            for y, x in corners:
-                case = slide.stem if whole else f"{slide.stem}_{y}_{x}"
-                cut = (slice(None),) * 2 if whole else (slice(y, y + args.tile), slice(x, x + args.tile))
-                for folder, array in (("images", image), ("labels", label)):
-                    Image.fromarray(array[cut]).save(args.output / folder / f"{case}.png")
-                item = {"image": f"images/{case}.png", "label": f"labels/{case}.png", "case": case, "patient": patient}
-                sections[section[patient]].append(item)
-    slides = {name: len({item["patient"] for item in items}) for name, items in sections.items()}
-    empty = [name for name, items in sections.items() if not items]
-    if empty:
-        shutil.rmtree(args.output)
-        raise DataError(f"nothing to put into {empty[0]}", where=str(args.source), why=f"{len(pairs)} slides")
-    split = ", ".join(f"{len(items)} of {slides[name]} patients to {name}" for name, items in sections.items())
-    labels = {"0": "background", "1": "nucleus"}
-    content = {"name": "Nuclei", "description": "MoNuSeg 2018", "split": split, "labels": labels, **sections}
-    path = args.output / "dataset.json"
-    path.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    try:
+        path, split = write_dataset(args.source, args.output, args.tile, args.seed)
+    except DataError as error:
+        parser.exit(1, f"error: {error}\n")
     print(f"{path}: {split}")
     return path
 

@@ -58,17 +58,39 @@ def test_the_decathlons_folder_is_split_by_a_seed(prepare, tmp_path):
 
 
 def test_what_is_missing_is_named(prepare, tmp_path):
-    source = packed(tmp_path / "in", "file,split\na.nii.gz,train\n", ["images/a.nii.gz"])
+    source, out = packed(tmp_path / "in", "file,split\na.nii.gz,train\n", ["images/a.nii.gz"]), tmp_path / "out"
     with pytest.raises(DataError, match=r"volumes.zip.*no labels/a.nii.gz"):
-        prepare.main([str(source), str(tmp_path / "out")])
+        prepare.write_dataset(source, out)
     (source / "cases.csv").write_text("file,split\na.nii.gz,other\n")
     with pytest.raises(DataError, match=r"row 2.*'other'"):
-        prepare.main([str(source), str(tmp_path / "second")])
-    with pytest.raises(DataError, match="is there already"):
-        prepare.main([str(source), str(source)])
+        prepare.write_dataset(source, out)
+    with pytest.raises(DataError, match="is not empty"):
+        prepare.write_dataset(source, source)
+    (source / "cases.csv").unlink()
+    with pytest.raises(DataError, match=r"cases.csv: no such file"):
+        prepare.write_dataset(source, out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="0 zip files"):
-        prepare.main([str(tmp_path / "empty"), str(tmp_path / "third")])
+        prepare.write_dataset(tmp_path / "empty", out)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "empty"}  # nothing half made
+
+
+@pytest.mark.parametrize("name", ["../../../escaped.nii.gz", "/escaped.nii.gz", "a/b.nii.gz", "..", ""])
+def test_a_name_of_the_table_is_no_path(prepare, tmp_path, name):
+    escaped = [f"{part}/{name}" for part in ("images", "labels")]
+    source = packed(tmp_path / "in", f"file,split\n{name},train\n", escaped)
+    with pytest.raises(DataError, match=r"cases.csv, row 2: file .* is not the name of a file"):
+        prepare.write_dataset(source, tmp_path / "a" / "b" / "out")
+    assert not list(tmp_path.rglob("escaped*")) and not list((tmp_path / "a" / "b").iterdir())
+
+
+def test_a_malicious_zip_is_told_in_one_line(prepare, tmp_path, capsys):
+    source = packed(tmp_path / "in", "file,split\na.nii.gz,train\n", ["../../escaped.nii.gz"])
+    with pytest.raises(SystemExit) as end:
+        prepare.main([str(source), str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert end.value.code == 1 and said.startswith("error: ") and said.count("\n") == 1 and "leads out" in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from monai_kd.metrics import count_flops, count_parameters
 from monai_kd.recipes import load_recipe
 from monai_kd.utils import DataError
 from tests.bundles.nuclei_segmentation.conftest import CONFIGS
-from tests.bundles.workflows import load_script, run
+from tests.bundles.workflows import as_one_process_of_a_group, load_script, run, streams_of_two_iterations
 
 
 @pytest.fixture
@@ -119,15 +120,50 @@ def test_slides_are_divided_by_patient_and_cut_into_tiles(prepare, tmp_path):
 
 
 def test_what_cannot_be_prepared_is_named(prepare, tmp_path):
-    folder = slides(tmp_path / "in", ["a", "b"])
+    folder, out = slides(tmp_path / "in", ["a", "b"]), tmp_path / "out"
     with pytest.raises(DataError, match="nothing to put into"):
-        prepare.main([str(folder), str(tmp_path / "out")])
+        prepare.write_dataset(folder, out)
     Image.fromarray(np.zeros((5, 5), np.uint8)).save(folder / "a_mask.png")
     with pytest.raises(DataError, match=r"a_mask.png.*\(5, 5\)"):
-        prepare.main([str(folder), str(tmp_path / "second")])
+        prepare.write_dataset(folder, out)
+    (folder / "a_mask.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"a_mask.png: cannot be read"):
+        prepare.write_dataset(folder, out)
     (folder / "a.png").unlink()
     with pytest.raises(DataError, match=r"a_mask.png.*no picture"):
-        prepare.main([str(folder), str(tmp_path / "third")])
+        prepare.write_dataset(folder, out)
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no .*_mask\.png"):
-        prepare.main([str(tmp_path / "empty"), str(tmp_path / "fourth")])
+        prepare.write_dataset(tmp_path / "empty", out)
+    assert {path.name for path in tmp_path.iterdir()} == {"in", "empty"}  # nothing half made
+
+
+@pytest.mark.parametrize(("name", "content", "told"), [("../x_mask.png", b"x", "leads out"), ("x", 2**25, "too large")])
+def test_a_malicious_zip_is_told_in_one_line(prepare, tmp_path, capsys, name, content, told):
+    with zipfile.ZipFile(tmp_path / "in.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content if isinstance(content, bytes) else bytes(content))
+    with pytest.raises(SystemExit) as end:
+        prepare.main([str(tmp_path / "in.zip"), str(tmp_path / "out")])
+    said = capsys.readouterr().err
+    assert end.value.code == 1 and said.startswith("error: ") and said.count("\n") == 1 and told in said
+    assert [path.name for path in tmp_path.iterdir()] == ["in.zip"]
+
+
+def test_a_zip_of_slides_is_a_folder_of_slides(prepare, tmp_path):
+    folder = slides(tmp_path / "in", [f"TCGA-AA-{patient:04d}-0" for patient in range(8)])
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as archive:
+        for path in folder.iterdir():
+            archive.write(path, f"slides/{path.name}")
+    texts = [
+        prepare.write_dataset(source, tmp_path / f"out{i}", 20)[0].read_text()
+        for i, source in enumerate((folder, tmp_path / "in.zip"))
+    ]
+    assert texts[0] == texts[1]
+
+
+@pytest.mark.parametrize("first", ["two_stream", "multi_gpu_train"])
+def test_two_streams_and_several_processes_go_together(make, monkeypatch, first):
+    as_one_process_of_a_group(monkeypatch)
+    files = sorted(["multi_gpu_train.yaml", "two_stream.yaml"], reverse=first == "two_stream")
+    workflow = make(load_recipe("mean_teacher").path, *files, labeled_fraction=0.5)
+    assert streams_of_two_iterations(workflow) == [[True, False]] * 2
