@@ -26,7 +26,8 @@ def slide_tiles(
     """List the tiles of whole slides that show tissue, for `LoadTiled` to read and `BagDataset` to put together.
 
     MONAI's `MaskedPatchWSIDataset` finds the tissue (Otsu's threshold of the saturation) and offers a tile for each
-    pixel of its mask; of these, tiles are kept that do not overlap. A tile is what its slide is (label and all) and has
+    pixel of its mask; a tile here is a cell of the grid from the slide's corner on, in which such a pixel has its
+    centre. Cells that reach over the slide's end are left out. A tile is what its slide is (label and all) and has
 
     - `location`: its upper left corner, row and column at level 0; `size` and `level`, of the tile;
     - `index`: its position in the list; `case`: the slide's and the location; `group`: the slide's, as bags want it.
@@ -35,7 +36,7 @@ def slide_tiles(
         slides: items as of `load_datalist`, whose `image` is a slide.
         patch_size: rows and columns of a tile, in pixels of `patch_level`.
         patch_level: of the pyramid, at which tiles are read.
-        mask_level: at which tissue is looked for; the whole level is read. About one pixel a tile is best.
+        mask_level: at which tissue is looked for; the whole level is read. A pixel no larger than a tile is best.
         reader: backend of MONAI's `WSIReader`; the extra `wsi` installs `openslide`. (`tifffile` reads the whole level
             for each tile.)
 
@@ -56,15 +57,17 @@ def slide_tiles(
             found = MaskedPatchWSIDataset(
                 [{"image": path}], patch_size=size, patch_level=patch_level, mask_level=mask_level, reader=reader
             )
-            ratio = found.wsi_reader.get_downsample_ratio(found.wsi_reader.read(path), patch_level)
+            wsi = found.wsi_reader.read(path)
+            ratio = found.wsi_reader.get_downsample_ratio(wsi, patch_level)
+            ends = found.wsi_reader.get_size(wsi, 0)
         except Exception as error:
             raise DataError(f"cannot be cut into tiles: {error}", where=path) from error
         side = np.multiply(size, ratio)  # of a tile, in pixels of level 0
         taken: set[tuple[int, ...]] = set()
         for sample in found.data:
-            corner = np.maximum(sample["location"], 0)
-            cell = tuple(int(c) for c in corner // side)
-            if cell in taken:
+            center = sample["location"] + side // 2  # MONAI's tile has the mask's pixel in its middle
+            cell = tuple(int(c) for c in center // side)
+            if cell in taken or np.any(np.multiply(np.add(cell, 1), side).round() > ends):
                 continue
             taken.add(cell)
             location = tuple(int(c) for c in np.multiply(cell, side).round())
@@ -72,5 +75,5 @@ def slide_tiles(
             case = f"{slide.get('case', path)}_{location[0]}_{location[1]}"
             tiles.append({**slide, **tile, "case": case, "group": slide.get("group", path)})
         if not taken:
-            raise DataError("no tissue is found", where=path, fix="another mask_level")
+            raise DataError("no tissue is found", where=path, fix="another mask_level, or smaller tiles")
     return tiles

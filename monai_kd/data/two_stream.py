@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 import torch
+import torch.distributed as dist
 from torch.utils.data import Sampler
 
+from monai_kd.utils import is_distributed
 from monai_kd.utils.errors import DataError
 
 __all__ = ["TwoStreamBatchSampler"]
@@ -19,9 +22,12 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
     The stream that `epoch` names is gone through once an epoch, shuffled, and its incomplete last part is left out; the
     other is gone through again and again, shuffled anew each time. A data loader takes it as its `batch_sampler`.
 
+    Where several processes train together (their group is there when the sampler is made), each has its own part of
+    what one process would draw for a batch so many times as large; every process has to iterate.
+
     Args:
         labeled: whether each item of the data set is labelled.
-        batch_size: items in a batch.
+        batch_size: items in a batch, of each process.
         labeled_size: labelled items in a batch, at least 1 and fewer than `batch_size`.
         epoch: 'unlabeled' or 'labeled'.
 
@@ -48,20 +54,30 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
         self.streams = [torch.nonzero(flags == kind).flatten() for kind in (True, False)]
         self.sizes = [labeled_size, batch_size - labeled_size]
         self.leading = 0 if epoch == "labeled" else 1
+        self.rank, self.processes = (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
         for name, stream, size in zip(("labelled", "unlabelled"), self.streams, self.sizes, strict=True):
-            if len(stream) < size:
+            if len(stream) < size * self.processes:
                 what = f"{len(stream)} {name} items, a batch wants {size}"
+                what += f" in each of {self.processes} processes" if self.processes > 1 else ""
                 fix = "change labeled_fraction, batch_size or labeled_size"
                 raise DataError(what, where="TwoStreamBatchSampler", fix=fix)
 
     def __len__(self) -> int:
-        return len(self.streams[self.leading]) // self.sizes[self.leading]
+        return len(self.streams[self.leading]) // (self.sizes[self.leading] * self.processes)
 
     def __iter__(self) -> Iterator[list[int]]:
-        generator = torch.Generator().manual_seed(int(torch.empty((), dtype=torch.int64).random_()))
+        seed = int(torch.empty((), dtype=torch.int64).random_())
+        if self.processes > 1:  # here and not in the generator, which a loader's thread may run beside the training
+            said = [seed]
+            dist.broadcast_object_list(said)
+            seed = said[0]
+        return self._batches(torch.Generator().manual_seed(seed))
+
+    def _batches(self, generator: torch.Generator) -> Iterator[list[int]]:
         drawn = [self._endless(stream, generator) for stream in self.streams]
         for _ in range(len(self)):
-            yield [next(stream) for stream, size in zip(drawn, self.sizes, strict=True) for _ in range(size)]
+            joint = [list(islice(d, size * self.processes)) for d, size in zip(drawn, self.sizes, strict=True)]
+            yield [i for part in joint for i in part[self.rank :: self.processes]]
 
     @staticmethod
     def _endless(stream: torch.Tensor, generator: torch.Generator) -> Iterator[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from .checkpoint import Checkpoint
 from .ema import EMA
+from .eval_mode import EvalMode
 from .final_model import FinalModelSaver
 from .finite_loss import FiniteLoss
 from .history import History

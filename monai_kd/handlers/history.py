@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,16 @@ from monai_kd.utils import write_text
 
 __all__ = ["History"]
 
+_PROCESS = uuid.uuid4().hex  # tells the stages of one run from what an earlier one left in the folder
+
 
 class History:
     """Write what a trainer and its evaluator measured, epoch by epoch, to `history.csv`: a report's learning curves.
 
     Columns: `epoch`; the trainer's metrics by name (with `TermLogger`: every term, unweighted); and, in the epochs that
-    were validated, the evaluator's. When the run ends, `training.json` beside it says how long it took. Among the
-    trainer's handlers it stands after `ValidationHandler`.
+    were validated, the evaluator's. When the run ends, `training.json` beside it says how long its epochs took. Among
+    the trainer's handlers it stands after `ValidationHandler`. A run of several trainers has one for each: the other
+    stages' in folders of their own within the folder of the main one, whose time `train_seconds` adds.
 
     Args:
         output_dir: folder of the two files, made if need be.
@@ -77,7 +81,7 @@ class History:
 
     def _completed(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
-            spent = {"epochs": engine.state.epoch, "seconds": round(self.seconds, 3)}
+            spent = {"epochs": engine.state.epoch, "seconds": round(self.seconds, 3), "process": _PROCESS}
             write_text(self.folder / "training.json", json.dumps(spent) + "\n")
 
     def state_dict(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ignite.engine import Engine, Events
+from monai.utils import look_up_option
 
 from monai_kd.losses import Objective
 from monai_kd.utils import ConfigError, Schedule
@@ -15,12 +16,13 @@ __all__ = ["ScheduleParameter", "Weights"]
 
 
 class ScheduleParameter:
-    """Set an attribute of any object at the start of every epoch.
+    """Set an attribute of any object at the start of every epoch, or of every iteration.
 
     Args:
         target: the object, such as a loss whose `temperature` falls.
         attribute: its attribute; a dotted path goes deeper.
         schedule: function of t, the epoch counted from 0 (`monai_kd.utils.ramp_up(30)`).
+        every: "epoch", or "iteration": t is then the iteration counted from 0, over all epochs.
 
     Raises:
         ConfigError: the target has no such attribute.
@@ -36,7 +38,8 @@ class ScheduleParameter:
         5.0
     """
 
-    def __init__(self, target: Any, attribute: str, schedule: Schedule) -> None:
+    def __init__(self, target: Any, attribute: str, schedule: Schedule, every: str = "epoch") -> None:
+        self.every = look_up_option(every, ("epoch", "iteration"))
         *path, self.attribute = attribute.split(".")
         value = target
         for part in (*path, self.attribute):
@@ -46,11 +49,12 @@ class ScheduleParameter:
         self.schedule = schedule
 
     def attach(self, engine: Engine) -> None:
-        """Set the attribute at every EPOCH_STARTED of `engine`."""
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda engine: self.set(engine.state.epoch - 1))
+        """Set the attribute at every EPOCH_STARTED of `engine`, or every ITERATION_STARTED."""
+        event = Events.EPOCH_STARTED if self.every == "epoch" else Events.ITERATION_STARTED
+        engine.add_event_handler(event, lambda engine: self.set(getattr(engine.state, self.every) - 1))
 
     def set(self, t: float) -> None:
-        """Set the attribute for epoch `t`, counted from 0."""
+        """Set the attribute for epoch or iteration `t`, counted from 0."""
         setattr(self.target, self.attribute, self.schedule(t))
 
 

@@ -123,7 +123,7 @@ class Recipe:
             layers: {"student": path, "teacher": path} of the layers compared, or lists of paths, shallow to deep.
             example: an image batch [N, C, *spatial] that both networks take; needed where a connector must know the
                 number of channels of the `layers`.
-            values: what a bundle's configuration would set, over the recipe: `kd_loss=BinaryKDLoss()`,
+            values: what a bundle's configuration would set, over the recipe: `kd_loss=KDLoss(2.0)`,
                 `labeled_key="labeled"`, `teachers=[...]`, `max_epochs=50`, `**{"terms::hint::weight": 10}`.
 
         Raises:

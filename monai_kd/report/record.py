@@ -17,13 +17,19 @@ __all__ = ["train_seconds", "typed_command", "write_run"]
 
 
 def train_seconds(output_dir: str | os.PathLike) -> float | None:
-    """Return how long the training took that `History` watched; None if there is no record of it.
+    """Return how long the training took that `History` watched, all its stages; None if there is no record of it.
 
     Args:
-        output_dir: folder of its `training.json`.
+        output_dir: folder of its `training.json`. Those of other stages are in folders within; what another run left
+            there does not count.
     """
-    path = Path(output_dir) / "training.json"
-    return float(json.loads(path.read_text(encoding="utf-8"))["seconds"]) if path.is_file() else None
+    main = Path(output_dir) / "training.json"
+    if not main.is_file():
+        return None
+    files = [main, *sorted(main.parent.glob("*/training.json"))]
+    told, *stages = (json.loads(file.read_text(encoding="utf-8")) for file in files)
+    same = [stage for stage in stages if stage.get("process") == told.get("process")]
+    return float(told["seconds"]) + sum(float(stage["seconds"]) for stage in same)
 
 
 def typed_command() -> str:

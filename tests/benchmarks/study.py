@@ -5,7 +5,8 @@
     python -m tests.benchmarks.study BUNDLE METHOD [--seed 0] [--labeled_fraction 1] [--set NAME] [MONAI's overrides]
     python -m tests.benchmarks.study BUNDLE --table [--set NAME]
 
-METHOD is `teacher`, `alone` or a recipe. What was trained stands in `--output_dir` (default `study/BUNDLE`), a broken
+METHOD is `teacher`, `alone` or a recipe; one that says `teacher_labels: labeled` has a teacher of its own for each seed
+and fraction, which is trained first. What was trained stands in `--output_dir` (default `study/BUNDLE`), a broken
 run is resumed there; the figures go to `bundles/BUNDLE/docs/results/`, those of a data set that is not the bundle's own
 to a folder NAME in it, and `--table` prints all that are there.
 """
@@ -22,10 +23,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from monai.bundle import ConfigParser
 
 from monai_kd.commands.overrides import read_overrides
 from monai_kd.commands.trial import Trial
 from monai_kd.metrics import shot_scores
+from monai_kd.recipes import load_recipe
 from monai_kd.report.tasks import CLASSIFICATION, MULTILABEL
 from tests.benchmarks.study_table import table
 
@@ -59,10 +62,38 @@ def run(
     where = folder / (name if method == "teacher" else f"{name}_{fraction:g}_seed{seed}")
     own = {"teacher": "train_teacher", "alone": "train_alone"}
     taught_by = where if method == "teacher" else folder / "teacher"  # a second teacher has a name of its own
+    if wants_labeled_teacher(method):
+        taught_by = labeled_teacher(bundle, seed, fraction, folder, extra)
     given: dict[str, Any] = {"teacher_checkpoint": str(taught_by / "model.pt"), "seed": seed}
     if method != "teacher":
         given |= {"labeled_fraction": fraction, "checkpoint": str(where / "model.pt")}
     Trial(own.get(method, method), bundle, where, where / "model.pt", {**given, **extra}, over).finish()
+    return where
+
+
+def wants_labeled_teacher(method: str) -> bool:
+    """Whether a recipe's teacher must not have seen more labels than its student.
+
+    Args:
+        method: teacher, alone, or a recipe.
+    """
+    if method in ("teacher", "alone"):
+        return False
+    return (load_recipe(method).config.get("recipe") or {}).get("teacher_labels") == "labeled"
+
+
+def labeled_teacher(bundle: Path, seed: int, fraction: float, folder: Path, extra: dict[str, Any]) -> Path:
+    """Train, or go on with, a teacher that sees the labels of one student alone; return its folder.
+
+    Args:
+        bundle, seed, fraction, folder: see `run`.
+        extra: overrides of the student; those that the teacher does not know, or settles itself, are left out.
+    """
+    where = folder / f"teacher_{fraction:g}_seed{seed}"
+    fixed, known = (ConfigParser.load_config_file(bundle / "configs" / f"{n}.yaml") for n in ("train_teacher", "train"))
+    shared = {k: v for k, v in extra.items() if k.split("::")[0] in known and k.split("::")[0] not in fixed}
+    own = {"teacher_checkpoint": str(where / "model.pt"), "seed": seed, "labeled_fraction": fraction}
+    Trial("train_teacher", bundle, where, where / "model.pt", {**shared, **own}, test=False).finish()
     return where
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
+from monai_kd.commands.trial import Trial
 from tests import processes
 from tests.benchmarks import study
 from tests.benchmarks.study_table import compared, table
@@ -86,3 +87,19 @@ def test_folders_of_this_machine_are_left_out_wherever_they_are():
     words = ["bundle", "kd", "--output_dir", "/a/runs", "--dataset_dir", "/a/runs_data", "--files", "['/a/runs/x.pt']"]
     said = "python -m tests.benchmarks.study bundle kd --output_dir OUT --dataset_dir DATA --files "
     assert study.typed_command(words).startswith(said) and "/a" not in study.typed_command(words)
+
+
+def test_a_recipe_may_want_a_teacher_of_the_labels_that_the_student_has(tmp_path, monkeypatch):
+    asked: list[Trial] = []
+    monkeypatch.setattr(Trial, "finish", lambda trial: asked.append(trial))
+    bundle = study.BUNDLES / "histology_patch_classification"
+    extra = {"max_epochs": 3, "annotation::per_class": 9, "network_def::act": "elu"}
+    for method in ("kd", "marini_ssl"):
+        study.run(bundle, method, 2, 0.1, tmp_path, extra)
+    kd, teacher, student = asked
+    assert kd.overrides["teacher_checkpoint"] == str(tmp_path / "teacher" / "model.pt")
+    assert teacher.folder == tmp_path / "teacher_0.1_seed2" and not teacher.test
+    weights = str(teacher.folder / "model.pt")
+    own = {"teacher_checkpoint": weights, "seed": 2, "labeled_fraction": 0.1}
+    assert teacher.overrides == {"max_epochs": 3, **own}
+    assert student.overrides.items() >= {**extra, **own}.items()

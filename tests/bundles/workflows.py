@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import importlib.util
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import set_track_meta
@@ -56,6 +58,26 @@ def run(workflow: ConfigWorkflow) -> ConfigWorkflow:
     workflow.run()
     workflow.finalize()
     return workflow
+
+
+def streams_of_two_iterations(workflow: ConfigWorkflow) -> list[list[bool]]:
+    """Train, and tell which items of every batch were labelled."""
+    drawn: list[list[bool]] = []
+    workflow.trainer.add_event_handler(
+        "ITERATION_COMPLETED", lambda engine: drawn.append(engine.state.batch["labeled"].tolist())
+    )
+    run(workflow)
+    return drawn
+
+
+def as_one_process_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What torchrun tells the only process that it starts."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    told = {"RANK": 0, "LOCAL_RANK": 0, "WORLD_SIZE": 1, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for name, value in told.items():
+        monkeypatch.setenv(name, str(value))
 
 
 def copied(network: torch.nn.Module) -> dict[str, torch.Tensor]:

@@ -21,13 +21,26 @@ def test_tiles_show_the_tissue_and_do_not_overlap(tmp_path):
     tiles = slide_tiles([slide], patch_size=64, mask_level=2)
     cells = {tile["location"] for tile in tiles}
     assert len(cells) == len(tiles)
-    inside = {(row, column) for row in range(128, 320, 64) for column in range(64, 256, 64)}
-    assert inside <= cells
-    around = {(row, column) for row in range(64, 384, 64) for column in range(0, 320, 64)}
-    assert cells <= around  # a pixel of the mask at the border may offer the tile beside it
+    assert cells == {(row, column) for row in range(128, 320, 64) for column in range(64, 256, 64)}
     assert [tile["index"] for tile in tiles] == list(range(len(tiles)))
     assert all(tile["label"] == 1 and tile["group"] == "patient" and tile["labeled"] for tile in tiles)
     assert len({tile["case"] for tile in tiles}) == len(tiles)
+
+
+@pytest.mark.parametrize(
+    ("tissue", "size"), [(np.s_[128:340, 64:276], 64), (np.s_[176:340, 80:290], 64), (np.s_[400:512, 300:384], 48)]
+)
+def test_every_tile_holds_tissue_and_none_is_left_out(tmp_path, tissue, size):
+    there, covered = np.zeros((2, 512, 384), bool)
+    there[tissue] = True
+    path = write_slide(tmp_path / "a.tif", tissue)
+    for tile in slide_tiles([{"image": str(path)}], size, mask_level=2):
+        row, column = tile["location"]
+        place = np.s_[row : row + size, column : column + size]
+        assert there[place].any() and there[place].shape == (size, size)
+        covered[place] = True
+    ends = np.s_[: 512 // size * size, : 384 // size * size]  # a tile that reaches over them is none
+    assert covered[ends][there[ends]].all()
 
 
 @pytest.mark.parametrize("level", [0, 1])

@@ -11,6 +11,7 @@ from monai.data import ThreadDataLoader
 
 from monai_kd.data import TwoStreamBatchSampler
 from monai_kd.utils import DataError
+from tests.ranks import State, result, run_on_two_ranks
 
 LABELED = [i % 5 == 0 for i in range(23)]  # 5 labelled, 18 not
 
@@ -41,6 +42,26 @@ def test_a_loader_takes_it():
     items = [{"x": float(i), "labeled": flag} for i, flag in enumerate(LABELED)]
     loader = ThreadDataLoader(items, batch_sampler=TwoStreamBatchSampler(LABELED, 4, 2), num_workers=0)
     assert [batch["labeled"].tolist() for batch in loader] == [[True, True, False, False]] * 9
+
+
+def draw(case: str, rank: int) -> State:
+    torch.manual_seed(rank)  # however differently the processes have drawn before
+    sampler = TwoStreamBatchSampler([i % 3 == 0 for i in range(60)], 6, 2)
+    loader = ThreadDataLoader(torch.arange(60), batch_sampler=sampler, num_workers=0)
+    return {str(epoch): torch.stack(list(loader)) for epoch in range(2)}
+
+
+def test_two_processes_share_what_one_would_draw(tmp_path):
+    run_on_two_ranks(draw, ["drawn"], tmp_path)
+    first, second = result(tmp_path, "drawn")
+    for epoch in ("0", "1"):
+        joint = torch.cat([first[epoch], second[epoch]], 1)
+        assert joint.shape == (5, 12) and all(len(set(batch)) == 12 for batch in joint.tolist())
+        for batches in (first[epoch], second[epoch]):
+            assert (batches % 3 == 0).tolist() == [[True] * 2 + [False] * 4] * 5
+        led = joint[joint % 3 != 0].tolist()
+        assert len(led) == len(set(led)) == 40  # every unlabelled item once, in one process or the other
+    assert not first["0"].equal(first["1"])
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,18 @@ def test_history_goes_on_after_a_restart(tmp_path):
     assert 7.0 <= train_seconds(tmp_path / "b") < 12.0
 
 
+def test_time_of_all_stages_of_a_run_is_added_up(tmp_path):
+    for folder, seconds in ((tmp_path / "pretrain", 5.0), (tmp_path, 2.0)):
+        engine, history = trainer({"kd": 1.0}), History(folder)
+        history.load_state_dict({"rows": [], "seconds": seconds})  # as if so long
+        history.attach(engine)
+        engine.run([0], max_epochs=1)
+    assert 7.0 <= train_seconds(tmp_path) < 9.0
+    stage = tmp_path / "pretrain" / "training.json"
+    stage.write_text(json.dumps(json.loads(stage.read_text()) | {"process": "of another run"}))
+    assert 2.0 <= train_seconds(tmp_path) < 4.0
+
+
 def test_history_of_a_rank_that_is_not_the_first_writes_nothing(tmp_path):
     engine = trainer({"kd": 1.0})
     engine.state.rank = 1

@@ -10,7 +10,7 @@ from ignite.engine import Engine, Events
 
 from monai_kd.handlers import ScheduleParameter, Weights
 from monai_kd.losses import Objective
-from monai_kd.utils import ConfigError, UnknownNameError, linear, ramp_up, step
+from monai_kd.utils import ConfigError, UnknownNameError, geometric, linear, ramp_up, step
 from tests.nets import LABEL, MIMIC
 
 
@@ -32,6 +32,14 @@ def test_an_attribute_is_set_at_the_start_of_every_epoch_counted_from_zero():
     handler = ScheduleParameter(loss, "temperature", linear(2, 8.0, 2.0))
     assert loss.temperature == 1.0
     assert run(handler, lambda: loss.temperature) == [8.0, 8.0, 5.0, 5.0, 2.0, 2.0, 2.0, 2.0]
+
+
+def test_every_iteration_is_counted_over_all_epochs():
+    loss = SimpleNamespace(penalty_weight=1.0)
+    handler = ScheduleParameter(loss, "penalty_weight", geometric(4, 1 / 16), every="iteration")
+    assert run(handler, lambda: loss.penalty_weight) == [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0, 1.0, 1.0, 1.0]
+    with pytest.raises(ValueError, match="iteration"):
+        ScheduleParameter(loss, "penalty_weight", geometric(4, 1 / 16), every="iterations")
 
 
 def test_a_dotted_path_goes_deeper():

@@ -116,6 +116,21 @@ def test_prototypes_become_patches_once_they_learn():
         assert apart.min() < 1e-12
 
 
+def test_statistics_of_the_network_stay_while_the_head_learns_alone():
+    student = plain.Net(3)
+    method, _ = apply(student, [batch()])
+    moved, before = [], student.norm.running_mean.clone()
+    trainer = plain.trainer(method, student, [batch()], epochs=3)
+
+    @trainer.on("EPOCH_COMPLETED")
+    def compare():
+        moved.append(not before.equal(student.norm.running_mean))
+        before.copy_(student.norm.running_mean)
+
+    trainer.run()
+    assert moved == [True, False, True]
+
+
 def test_hidden_labels_teach_nothing():
     student, data = plain.Net(3), {**batch(), "labeled": torch.tensor([True, True, False, False])}
     method, _ = apply(student, [], labeled_key="labeled")

@@ -18,7 +18,7 @@ from monai_kd.recipes import list_recipes, load_recipe
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
 TRAIN = str(BUNDLE / "configs" / "train.yaml")
-BEFORE = {"teacher_embedding", "many", "medium", "few"}  # passes whose network an earlier stage of the recipe trains
+BEFORE = {"teacher_embedding", "many", "medium", "few", "both"}  # passes whose network an earlier stage trains
 SEVERAL = {"multi_teacher", "multi_teacher_fewshot"}  # recipes of more than one teacher
 OVERLAYS = {"weno": ["bags.yaml"]}  # files of the bundle that a recipe needs
 VALUES = {

@@ -44,7 +44,8 @@ VALUES: dict[str, dict[str, Any]] = {
 }
 for one in ("more_from_less", "trident"):
     VALUES[one] = {**VALUES["simkd"], "projection": 16}
-JOINT = {"more_from_less", "trident", "mf_omkt"}  # the network that reads what is privileged learns with the student
+VALUES["gmcd"]["heads"] = VALUES["simkd"]["heads"]
+JOINT = {"more_from_less", "trident", "mf_omkt", "gmcd"}  # a network of the recipe reads what is privileged
 BLOCKWISE = {"multi_teacher_fewshot"}  # learns part by part
 STAGED = {"resolution_kd"}  # its terms take turns
 REBUILDS = {"simkd"}  # publishes another network than it was given
@@ -145,6 +146,7 @@ def test_block_says_what_the_recipe_is(name: str) -> None:
     fields = ("title", "paper", "doi", "role", "knowledge", "scheme", "certainty", "simplified")
     assert all(isinstance(info[field], str) and info[field] for field in fields)
     assert info["doi"].startswith("10.")
+    assert info.get("teacher_labels", "labeled") == "labeled"  # the only word that is understood
     assert set(info["kinds"]) <= {"classification", "multilabel_classification", "segmentation"}
     stages = 1 + ("run" in load_recipe(name).config)
     assert len(load_recipe(name).path.read_text().splitlines()) <= 30 + 30 * stages
@@ -262,3 +264,10 @@ def test_bank_remembers_every_sample_it_saw() -> None:
     before = bank.input_bank.clone()
     train(method, student, batches(2, False))
     assert all(not a.equal(b) for a, b in zip(bank.state_dict()["input_bank"], before, strict=True))
+
+
+@pytest.mark.parametrize("recipe", list_recipes(), ids=lambda recipe: recipe.id)
+def test_every_stage_keeps_its_time(recipe) -> None:
+    text = recipe.path.read_text()
+    stages = {line.split("::")[0] for part in recipe.config.get("run", []) for line in part.split("@")[1:]}
+    assert all(f"output_dir + '/{stage}'" in text for stage in stages - {"train"})

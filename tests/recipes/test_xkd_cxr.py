@@ -14,7 +14,7 @@ from tests.recipes import plain
 
 def test_a_step_is_the_method_restated():
     student, teachers = plain.Net(3), [plain.Net(5).eval() for _ in range(2)]
-    method = load_recipe("xkd_cxr")(student, teachers=teachers, label_loss=nn.BCEWithLogitsLoss(), num_classes=3)
+    method = load_recipe("xkd_cxr")(student, teachers=teachers, label_loss=nn.BCEWithLogitsLoss())
     x = torch.randn(5, 2, 6, 6, dtype=torch.float64)
     label = torch.tensor([[1, 0, 1], [0, 0, 0], [1, 1, 1], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
     batch = {"image": x, "label": label}

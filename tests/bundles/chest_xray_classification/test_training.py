@@ -15,10 +15,11 @@ from monai.networks.nets import ResNet
 from PIL import Image
 
 from monai_kd.metrics import count_parameters
+from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
 from monai_kd.utils import CheckpointError, DataError
 from tests.bundles.chest_xray_classification.workflows import FLAT
-from tests.bundles.workflows import assert_layers_are_as_declared, cause, copied, moved, run
+from tests.bundles.workflows import assert_layers_are_as_declared, cause, copied, moved, run, streams_of_two_iterations
 
 
 def test_batch_gives_what_recipes_read(make):
@@ -113,3 +114,9 @@ def test_missing_data_and_teacher_say_what_to_run(make, tmp_path):
     with pytest.raises(RuntimeError) as caught:
         make().run()
     assert "monai-kd run train_teacher --bundle" in cause(caught.value, CheckpointError)
+
+
+def test_a_quarter_of_every_batch_is_labelled(make):
+    given = {"labeled_fraction": 0.5, "batch_size": 4, "train::trainer::epoch_length": 2}
+    workflow = make(load_recipe("dc_mt").path, "two_stream.yaml", **given)
+    assert streams_of_two_iterations(workflow) == [[True, False, False, False]] * 2

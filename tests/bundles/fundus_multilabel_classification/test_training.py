@@ -13,12 +13,13 @@ from monai.metrics import compute_roc_auc
 from monai.networks.nets import ResNet
 from torch.nn import functional as F
 
+from monai_kd.losses import BinaryKDLoss
 from monai_kd.metrics import count_parameters
 from monai_kd.recipes import list_recipes, load_recipe
 from monai_kd.report import load_runs, write_report
 from monai_kd.utils import CheckpointError, DataError
 from tests.bundles.fundus_multilabel_classification.workflows import FLAT
-from tests.bundles.workflows import assert_layers_are_as_declared, cause, copied, moved, run
+from tests.bundles.workflows import assert_layers_are_as_declared, cause, copied, moved, run, streams_of_two_iterations
 
 SEVERAL = {"multi_teacher", "xkd_cxr"}  # recipes of more than one teacher
 SUBSETS = {"many": [0, 7], "medium": [1, 2, 3], "few": [4, 5, 6]}
@@ -110,10 +111,19 @@ def test_every_recipe_trains_two_iterations(name, make, teacher, tmp_path):
     assert workflow.parser.get_parsed_content("train::inferer").networks  # and what teaches is loaded
     before, taught = (copied(workflow.parser.get_parsed_content(n)) for n in ("network", "teacher_def"))
     run(workflow)
-    values = workflow.parser.get_parsed_content("train::loss").values
+    objective = workflow.parser.get_parsed_content("train::loss")
+    of_labels = [part for part in objective.modules() if isinstance(part, BinaryKDLoss)]
+    assert all(loss.label_reduction == "mean" for loss in of_labels)  # of one size with the cross-entropy
+    values = objective.values
     assert values and all(torch.isfinite(value) for value in values.values())
     student = workflow.parser.get_parsed_content("network")
     assert any(not v.equal(before[k]) for k, v in student.named_parameters() if k in before)
     assert all(v.equal(taught[k]) for k, v in workflow.parser.get_parsed_content("teacher_def").state_dict().items())
     published = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     assert published.keys() == student.state_dict().keys()
+
+
+def test_a_quarter_of_every_batch_is_labelled(make):
+    given = {"labeled_fraction": 0.5, "batch_size": 4, "train::trainer::epoch_length": 2}
+    workflow = make(load_recipe("src_mt").path, "two_stream.yaml", **given)
+    assert streams_of_two_iterations(workflow) == [[True, False, False, False]] * 2

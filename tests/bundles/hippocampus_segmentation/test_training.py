@@ -21,7 +21,7 @@ from monai_kd.networks import LiteUNet
 from monai_kd.recipes import load_recipe
 from tests.bundles.federated import one_round
 from tests.bundles.hippocampus_segmentation.conftest import CONFIGS
-from tests.bundles.workflows import copied, moved, run
+from tests.bundles.workflows import as_one_process_of_a_group, copied, moved, run, streams_of_two_iterations
 
 
 def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tmp_path):
@@ -176,3 +176,11 @@ def test_a_federated_client_exchanges_the_student(data, teacher, tmp_path):
     assert sent.keys() == plain.state_dict().keys()
     assert any(not np.allclose(sent[k], v.detach()) for k, v in plain.named_parameters())
     assert 0 <= measured["val_mean_dice"] <= 1
+
+
+@pytest.mark.parametrize("first", ["two_stream", "multi_gpu_train"])
+def test_two_streams_and_several_processes_go_together(make, monkeypatch, first):
+    as_one_process_of_a_group(monkeypatch)
+    files = sorted(["multi_gpu_train.yaml", "two_stream.yaml"], reverse=first == "two_stream")
+    workflow = make(load_recipe("mean_teacher").path, *files, labeled_fraction=0.5)
+    assert streams_of_two_iterations(workflow) == [[True, False]] * 2

@@ -15,10 +15,11 @@ from monai.networks.nets import DenseNet
 
 from monai_kd.inferers import Pass
 from monai_kd.metrics import count_parameters
+from monai_kd.recipes import load_recipe
 from monai_kd.utils import CheckpointError
 from tests.bundles.federated import one_round
 from tests.bundles.histology_patch_classification.workflows import CONFIGS, FLAT
-from tests.bundles.workflows import cause, copied, moved, run
+from tests.bundles.workflows import cause, copied, moved, run, streams_of_two_iterations
 
 
 def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tmp_path):
@@ -141,3 +142,9 @@ def test_a_federated_client_exchanges_the_student(data, teacher, tmp_path):
     sent, measured = one_round(CONFIGS, tmp_path, plain, here)
     assert sent.keys() == plain.state_dict().keys()
     assert 0 <= measured["val_accuracy"] <= 1
+
+
+def test_a_quarter_of_every_batch_is_labelled(make):
+    given = {"labeled_fraction": 0.5, "batch_size": 4, "train::trainer::epoch_length": 2}
+    workflow = make(load_recipe("src_mt").path, "two_stream.yaml", **given)
+    assert streams_of_two_iterations(workflow) == [[True, False, False, False]] * 2

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 
@@ -13,11 +14,11 @@ from monai.networks.nets import ResNet
 
 from monai_kd.metrics import count_parameters
 from monai_kd.recipes import load_recipe
-from monai_kd.report import load_runs
+from monai_kd.report import load_runs, train_seconds
 from monai_kd.utils import CheckpointError, DataError
 from tests.bundles.federated import one_round
 from tests.bundles.skin_lesion_classification.workflows import CONFIGS, FLAT
-from tests.bundles.workflows import assert_layers_are_as_declared, cause, run
+from tests.bundles.workflows import assert_layers_are_as_declared, cause, run, streams_of_two_iterations
 
 
 def test_batch_gives_what_recipes_read(make):
@@ -109,6 +110,9 @@ def test_head_of_the_first_stage_is_kept_when_a_run_is_resumed(make, teacher, tm
     assert all(v.equal(head[k]) for k, v in again.parser.get_parsed_content("teacher_head").state_dict().items())
     start = make(recipe).parser.get_parsed_content("teacher_head").state_dict()
     assert not any(v.equal(head[k]) for k, v in start.items())  # it had learnt
+    folder = tmp_path / "output" / "distilled"
+    seconds = [json.loads((f / "training.json").read_text())["seconds"] for f in (folder, folder / "pretext")]
+    assert train_seconds(folder) == pytest.approx(sum(seconds)) and all(s > 0 for s in seconds)
     run(make(recipe, "evaluate.yaml"))
     (one,) = load_runs(tmp_path / "output")
     assert (one.role, one.recipe, one.parameters) == ("distilled", "ssd_kd", 78191)
@@ -120,3 +124,9 @@ def test_a_federated_client_exchanges_the_student(make, data, teacher, tmp_path)
     sent, measured = one_round(CONFIGS, tmp_path, plain, here)
     assert sent.keys() == plain.state_dict().keys()
     assert 0 <= measured["val_balanced_accuracy"] <= 1
+
+
+def test_a_quarter_of_every_batch_is_labelled(make):
+    given = {"labeled_fraction": 0.5, "batch_size": 4, "train::trainer::epoch_length": 2}
+    workflow = make(load_recipe("noteacher").path, "two_stream.yaml", **given)
+    assert streams_of_two_iterations(workflow) == [[True, False, False, False]] * 2

@@ -1,0 +1,45 @@
+# Copyright (c) monai_kd contributors
+# SPDX-License-Identifier: Apache-2.0
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from monai.data import Dataset, DistributedWeightedRandomSampler
+from torch.utils.data import Sampler, WeightedRandomSampler
+
+from monai_kd.data.class_weights import class_weights
+from monai_kd.utils import is_distributed
+
+__all__ = ["balanced_sampler"]
+
+
+def balanced_sampler(items: Sequence[Mapping[str, Any]], num_classes: int) -> Sampler[int]:
+    """Draw every class as often as any other, with replacement, as many items as there are: a data loader's `sampler`.
+
+    An item whose label may not be looked at is never drawn. Where several processes train together (their group is
+    there when the sampler is made), each draws from a part of the items, anew each epoch, and as many as it has.
+
+    Args:
+        items: of the loader's data set, in its order.
+        num_classes: C.
+
+    Returns:
+        torch's `WeightedRandomSampler`, or MONAI's `DistributedWeightedRandomSampler`.
+
+    Raises:
+        DataError: no item has a label, or items have several.
+
+    Example::
+
+        >>> from monai_kd.data import balanced_sampler
+        >>> sampler = balanced_sampler([{"label": 0}, {"label": 1}, {"label": 1}], num_classes=2)
+        >>> sampler.weights.tolist()
+        [3.0, 1.5, 1.5]
+    """
+    of_class = class_weights(items, num_classes).tolist()
+    weights = [of_class[item["label"]] if item.get("labeled", True) else 0.0 for item in items]
+    if is_distributed():
+        return DistributedWeightedRandomSampler(Dataset(list(items)), weights)
+    return WeightedRandomSampler(weights, len(weights))
