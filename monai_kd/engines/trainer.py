@@ -71,7 +71,7 @@ class DistillationTrainer(SupervisedTrainer):
     `engine.state.knowledge` from LOSS_COMPLETED until the iteration ends; `engine.state.output` holds `image`, `label`,
     `pred` and `loss`, as always.
 
-    The trainer moves the passes' networks and the objective to the device, puts the learning ones in train mode, and
+    The trainer moves all networks and the objective to the device, puts the learning ones in train mode, and
     under `torch.distributed` keeps every learning parameter that is in no `DistributedDataParallel` in step
     (`SyncGradients`); what the passes' networks hold besides, and copies of the student, start as rank 0's. MetaTensors
     of the batch are stripped once; the batch is decollated only if there is `postprocessing`, unless `decollate` says
@@ -140,7 +140,7 @@ class DistillationTrainer(SupervisedTrainer):
         if not isinstance(self.loss_function, Objective):
             raise ConfigError(f"loss_function must be an Objective, got {type(self.loss_function).__name__}")
         self.state.knowledge = {}
-        for part in (*inferer.networks.values(), self.loss_function):
+        for part in (self.network, *inferer.networks.values(), self.loss_function):
             part.to(self.state.device)
         self._learners = [n for n in inferer.networks.values() if any(p.requires_grad for p in n.parameters())]
         self._refuse_teachers()

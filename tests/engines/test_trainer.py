@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 from monai_kd.engines import DistillationTrainer
+from monai_kd.inferers import DistillationInferer
+from monai_kd.losses import Objective
 from monai_kd.networks import Teacher
 from monai_kd.utils import ConfigError
 from tests.nets import (
@@ -299,3 +301,18 @@ def test_meta_tensors_are_stripped_before_anything_runs():
     )
     trainer.run()
     assert set(seen) == {Tensor} and len(seen) == 4 and type(trainer.state.output["pred"]) is Tensor
+
+
+def test_every_network_goes_to_the_device():
+    student, teacher, connector = (nn.Linear(4, 4) for _ in range(3))
+    passes = {"student": {}, "teacher": {"network": Teacher(teacher)}, "c": {"keys": "student", "network": connector}}
+    DistillationTrainer(
+        device=torch.device("meta"),  # which every machine has
+        max_epochs=1,
+        train_data_loader=[],
+        network=student,
+        optimizer=torch.optim.SGD(student.parameters(), lr=0.1),
+        loss_function=Objective({"mimic": MIMIC}),
+        inferer=DistillationInferer(passes),
+    )
+    assert all(p.is_meta for network in (student, teacher, connector) for p in network.parameters())
