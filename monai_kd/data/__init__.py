@@ -8,6 +8,7 @@ from .balanced_sampler import balanced_sampler
 from .checks import DatasetReport, Finding, check_dataset
 from .class_weights import class_weights
 from .datalist import class_names, has_modality, load_datalist, read_dataset
+from .exemplars import select_exemplars
 from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
 from .pseudo_labels import pseudo_labeled_items, pseudo_labels, select_confident, unlabeled_items
