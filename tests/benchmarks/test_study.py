@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_a_study_trains_tests_resumes_and_keeps_its_figures(tmp_path, monkeypatc
     bundle = tmp_path / "bundles" / "hippocampus_segmentation"
     bundle.mkdir(parents=True)
     for name in ("configs", "scripts"):
-        (bundle / name).symlink_to(study.BUNDLES / bundle.name / name)
+        shutil.copytree(study.BUNDLES / bundle.name / name, bundle / name)
     (bundle / "docs").mkdir()
     monkeypatch.setattr(study, "BUNDLES", tmp_path / "bundles")
     monkeypatch.setattr("monai_kd.commands.trial.subprocess.run", processes.run)
