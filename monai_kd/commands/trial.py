@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from monai_kd.commands.overrides import typed
-from monai_kd.utils import write_text
+from monai_kd.utils import read_json, write_text
 from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError, DistillationError
 
@@ -107,7 +107,7 @@ class Trial:
             raise ConfigError(f"was begun with {_changed(before, now)}", where=str(self.folder), fix=fix)
         if not self._elsewhere or not self.weights.is_file():
             return
-        note = json.loads(self._note.read_text(encoding="utf-8")) if self._note.is_file() else {}
+        note = read_json(self._note) if self._note.is_file() else {}
         if note.get("sha256") != file_sha256(self.weights):
             what = "is used as it is: nothing tells what it was trained with"
             warnings.warn(f"{self.weights}: {what}; remove it, and it is trained as asked for", stacklevel=3)
@@ -162,9 +162,9 @@ class Trial:
         asked = {"recipe": self.recipe, "config_file": list(self.config_file), "teacher": self.teacher}
         return json.loads(json.dumps({**asked, "overrides": dict(self.overrides)}))  # as it is read again
 
-    def _record(self) -> dict[str, Any]:
+    def _record(self) -> Mapping[str, Any]:
         path = self.folder / "trial.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        return read_json(path) if path.is_file() else {}
 
     def _write(self, trained: bool) -> None:
         content = {"asked": self._asked(), "trained": trained}

@@ -11,7 +11,7 @@ from pathlib import Path
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_kd.utils import check_finite, unwrap, write_state, write_text, write_torchscript
+from monai_kd.utils import check_finite, read_json, unwrap, write_state, write_text, write_torchscript
 from monai_kd.utils.atomic import probe_folder
 
 __all__ = ["FinalModelSaver"]
@@ -82,7 +82,7 @@ class FinalModelSaver:
         return self.path.with_suffix(".cases.json")
 
     def _cases_before(self) -> list[str]:
-        return json.loads(self._record.read_text(encoding="utf-8"))["cases"] if self._record.is_file() else []
+        return read_json(self._record)["cases"] if self._record.is_file() else []
 
     def _write_cases(self, cases: Iterable[str]) -> None:
         write_text(self._record, json.dumps({"cases": sorted(cases)}) + "\n")

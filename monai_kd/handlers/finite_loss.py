@@ -43,18 +43,13 @@ class FiniteLoss:
 
     def __init__(self, every: int | None = None) -> None:
         self.every = every
-        self._alone = False
         self._seen: list[tuple[int, Tensor, Mapping[str, Tensor], Any]] = []  # names of samples last, not the batch
 
     def attach(self, engine: Any) -> None:
         """Watch the losses of `engine`, a `DistillationTrainer`."""
-        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.STARTED, lambda engine: self._seen.clear())
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._note)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._look)
-
-    def _start(self, engine: Any) -> None:
-        self._seen.clear()
-        self._alone = torch.device(engine.state.device).type == "cpu" and not is_distributed()
 
     def _note(self, engine: Any) -> None:
         loss = engine.state.output[Keys.LOSS].detach()
@@ -66,7 +61,8 @@ class FiniteLoss:
         if not self._seen:
             return
         seen, self._seen = self._seen, []
-        if self._alone and all(math.isfinite(float(loss)) for _, loss, _, _ in seen):
+        alone = seen[0][1].device.type == "cpu" and not is_distributed()
+        if alone and all(math.isfinite(float(loss)) for _, loss, _, _ in seen):
             return  # the usual case, without an operation on tensors
         finite = torch.stack([loss for _, loss, _, _ in seen]).isfinite()
         somewhere = (~finite.all()).int()

@@ -77,9 +77,7 @@ def wants_labeled_teacher(method: str) -> bool:
     Args:
         method: teacher, alone, or a recipe.
     """
-    if method in ("teacher", "alone"):
-        return False
-    return (load_recipe(method).config.get("recipe") or {}).get("teacher_labels") == "labeled"
+    return method not in ("teacher", "alone") and load_recipe(method).info.get("teacher_labels") == "labeled"
 
 
 def labeled_teacher(bundle: Path, seed: int, fraction: float, folder: Path, extra: dict[str, Any]) -> Path:
