@@ -8,9 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from monai.utils import set_determinism
 
 ROOT = Path(__file__).resolve().parents[1]
+
+# what is searched for faults: a little by default; `--hypothesis-profile=thorough` takes hours
+_SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
+settings.register_profile("default", max_examples=20, deadline=None, derandomize=True, suppress_health_check=_SLOW)
+settings.register_profile("thorough", max_examples=10_000, deadline=None, suppress_health_check=_SLOW)
+settings.load_profile("default")
 
 
 def pytest_configure() -> None:

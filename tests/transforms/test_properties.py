@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -20,8 +20,6 @@ from monai_kd.transforms import (
     TissueMask,
 )
 from monai_kd.utils import DataError
-
-EXAMPLES = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 @st.composite
@@ -38,7 +36,6 @@ def images(draw: st.DrawFn, channels: int | None = None, dims: int | None = None
     return {"spread": values, "ends": values.round(), "alike": torch.full(shape, float(values.flatten()[0]))}[kind]
 
 
-@EXAMPLES
 @given(image=images(square=True))
 def test_turning_on_is_the_next_view(image):
     views = RotationStack()(image)
@@ -47,7 +44,6 @@ def test_turning_on_is_the_next_view(image):
         assert RotationStack()(view)[1].equal(following)
 
 
-@EXAMPLES
 @given(image=images(), factor=st.integers(1, 4))
 def test_whole_blocks_keep_the_mean(image, factor):
     sides = [side - side % factor for side in image.shape[1:]]
@@ -58,14 +54,12 @@ def test_whole_blocks_keep_the_mean(image, factor):
     torch.testing.assert_close(view.mean(), part.mean(), atol=1e-5, rtol=1e-5)
 
 
-@EXAMPLES
 @given(image=images(channels=3, dims=2), stain_set=st.sampled_from(["he", "hed", "hdx"]))
 def test_amounts_of_stain_are_numbers_from_zero_on(image, stain_set):
     amount = StainSeparation("hematoxylin", stain_set)(image)
     assert amount.shape == (1, *image.shape[1:]) and torch.isfinite(amount).all() and (amount >= 0).all()
 
 
-@EXAMPLES
 @given(image=images(channels=3, dims=2), seed=st.integers(0, 99))
 def test_another_laboratory_makes_colours_too(image, seed):
     jitter = RandStainJitter(prob=1.0).set_random_state(seed=seed)
@@ -73,7 +67,6 @@ def test_another_laboratory_makes_colours_too(image, seed):
     assert found.shape == image.shape and torch.isfinite(found).all() and 0 <= found.min() <= found.max() <= 1
 
 
-@EXAMPLES
 @given(image=images(channels=3, dims=2), measure=st.sampled_from(["density", "saturation"]))
 def test_a_picture_of_one_value_has_no_tissue(image, measure):
     mask = TissueMask(measure)(image)
@@ -82,7 +75,6 @@ def test_a_picture_of_one_value_has_no_tissue(image, measure):
         assert not mask.any()
 
 
-@EXAMPLES
 @given(image=images(), axis=st.integers(0, 1), bins=st.integers(1, 8))
 def test_a_flip_or_a_turn_changes_no_topology(image, axis, bins):
     pytest.importorskip("gudhi")
@@ -92,7 +84,6 @@ def test_a_flip_or_a_turn_changes_no_topology(image, axis, bins):
     assert curve.equal(BettiCurve(bins)(image.transpose(1, 2)))
 
 
-@EXAMPLES
 @given(
     image=images(channels=1),
     values=st.lists(st.sampled_from([0.0, 1.0, 2.0, 3.0, 0.5, -1.0, float("nan")]), min_size=1),
