@@ -88,6 +88,9 @@ def _parser() -> argparse.ArgumentParser:
         ("split", "section or fold"),
     ):
         datalist.add_argument(f"--{column}-column", metavar="NAME", help=f"of a CSV: the column of the {text}")
+    datalist.add_argument(
+        "--vector", metavar="KEY=NAMES", action="append", help="of a CSV: a vector, and the columns of its numbers"
+    )
 
     check = add("check-data", "read a whole data set to its last byte and say what is wrong with it")
     check.add_argument("dataset", metavar="DATASET", help="a dataset.json, or its folder")

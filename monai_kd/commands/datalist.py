@@ -12,6 +12,7 @@ from typing import Any
 from monai_kd.commands.division import divide, told
 from monai_kd.commands.listing import Entry, read_folder, read_table
 from monai_kd.commands.tally import table, warnings
+from monai_kd.data.side_vectors import RESERVED
 from monai_kd.utils import write_text
 from monai_kd.utils.errors import ConfigError, DataError
 
@@ -32,6 +33,7 @@ def write_datalist(
     seed: int = 0,
     extension: str | None = None,
     group_pattern: str | None = None,
+    vector: Sequence[str] | None = None,
     **columns: str | None,
 ) -> str:
     """Write the `dataset.json` of a folder or a CSV: what `monai_kd.data.load_datalist` reads.
@@ -49,6 +51,7 @@ def write_datalist(
         seed: of the division.
         extension: of a folder, only files that end so.
         group_pattern: of a folder, the regular expression that finds the patient in a file's name.
+        vector: of a CSV, side vectors and the columns of their numbers: `attributes=age,sex`.
         columns: of a CSV: `image_column`, `label_column` (several, with commas between, are findings that may occur
             together), `group_column`, `split_column`.
 
@@ -62,30 +65,32 @@ def write_datalist(
     source = Path(source)
     target = _target(source, out, overwrite)
     if source.is_dir():
-        _refuse({key: value for key, value in columns.items() if value}, "a folder has no columns")
+        given = {**columns, "vector": vector}
+        _refuse({key: value for key, value in given.items() if value}, "a folder has no columns")
         entries = read_folder(source, extension, group_pattern)
     elif source.is_file():
         _refuse({"extension": extension, "group_pattern": group_pattern}, "a CSV names its files and patients itself")
-        entries = read_table(source, **{key: value for key, value in columns.items() if value})
+        entries = read_table(source, **{k: v for k, v in columns.items() if v}, vectors=_vectors(vector or ()))
     else:
         raise DataError("no such folder or file", where=str(source))
     _check_images(entries)
     names = _class_names(entries, columns.get("label_column") or "")
     labels = [_label(entry, names) for entry in entries]
     groups = [entry.patient if entry.patient is not None else str(entry.image) for entry in entries]
-    given = any(entry.section for entry in entries)
+    divided = any(entry.section for entry in entries)
     by = "image" if all(entry.patient is None for entry in entries) else "patient"
     parts = divide(entries, labels, groups, val, test, folds, seed)
     content: dict[str, Any] = {"name": target.parent.resolve().name}
     if names:
         content["labels"] = {str(i): name for i, name in enumerate(names)}
-    content["split"] = told(val, test, folds, seed, given, by)
+    content["split"] = told(val, test, folds, seed, divided, by)
     content.update({section: [] for section in SECTIONS if section in parts or section == "training"})
     for entry, label, part in zip(entries, labels, parts, strict=True):
         item: dict[str, Any] = {"image": _relative(entry.image, target)}
         item["label"] = _relative(entry.label, target) if isinstance(entry.label, Path) else label
         if entry.patient is not None:
             item["patient"] = entry.patient
+        item.update(entry.vectors)
         if part.isdecimal():
             item["fold"] = int(part)
         content["training" if part.isdecimal() else part].append(item)
@@ -113,6 +118,19 @@ def _target(source: Path, out: str | os.PathLike | None, overwrite: bool) -> Pat
 def _refuse(options: Mapping[str, Any], why: str) -> None:
     if given := [f"--{key.replace('_', '-')}" for key, value in options.items() if value is not None]:
         raise ConfigError("does not apply here", where=", ".join(given), why=why)
+
+
+def _vectors(given: Sequence[str]) -> dict[str, list[str]]:
+    """Keys and their columns."""
+    found: dict[str, list[str]] = {}
+    for one in given:
+        key, _, columns = one.partition("=")
+        names = [name.strip() for name in columns.split(",")]
+        if not key.isidentifier() or key in (*RESERVED, *found) or not all(names):
+            fix = "--vector attributes=age,sex: a key of its own, and columns with commas between"
+            raise ConfigError("names no vector", where=f"--vector {one}", fix=fix)
+        found[key] = names
+    return found
 
 
 def _check_images(entries: Sequence[Entry]) -> None:

@@ -8,8 +8,10 @@ import csv
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from monai_kd.data.side_vectors import not_finite
 from monai_kd.utils.errors import DataError, UnknownNameError, suggest
 
 __all__ = ["Entry", "read_folder", "read_table"]
@@ -37,6 +39,8 @@ class Entry(NamedTuple):
     patient: str | None = None
     section: str | None = None
     """Where it was put already: a section, or a fold's number as text."""
+    vectors: Mapping[str, list[float]] = MappingProxyType({})
+    """Side vectors, by key."""
 
 
 def read_folder(folder: Path, extension: str | None = None, group_pattern: str | None = None) -> list[Entry]:
@@ -74,6 +78,7 @@ def read_table(
     label_column: str = "label",
     group_column: str | None = None,
     split_column: str | None = None,
+    vectors: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> list[Entry]:
     """Read a CSV: a row an image, paths relative to the file.
 
@@ -84,9 +89,10 @@ def read_table(
             findings that may occur together, a 0 or 1 in each.
         group_column: patients; None is the column `patient` if there is one.
         split_column: where each row belongs: train, val, test, or a fold's number.
+        vectors: {key: columns} of side vectors, whose numbers stand in these columns.
 
     Raises:
-        DataError: a cell that is empty, a file that is missing, a section nobody knows; names the line.
+        DataError: a cell that is empty or no number, a file that is missing, a section nobody knows; names the line.
         UnknownNameError: no such column; names the nearest.
     """
     try:
@@ -99,7 +105,8 @@ def read_table(
     if group_column is None and "patient" in columns:
         group_column = "patient"
     findings = [name.strip() for name in label_column.split(",")] if "," in label_column else []
-    for column in (image_column, *(findings or [label_column]), group_column, split_column):
+    numbers = [column for names in vectors.values() for column in names]
+    for column in (image_column, *(findings or [label_column]), group_column, split_column, *numbers):
         if column is not None and column not in columns:
             fix = suggest(column, columns, "columns", limit=30)
             raise UnknownNameError(f"no column {column!r}", where=str(file), fix=fix)
@@ -107,7 +114,13 @@ def read_table(
         raise DataError("holds no rows", where=str(file))
     masks = not findings and any(row[label_column] and (file.parent / row[label_column]).is_file() for _, row in rows)
     labels = findings or label_column
-    return [_entry(file, number, row, image_column, labels, group_column, split_column, masks) for number, row in rows]
+    entries = [
+        _entry(file, number, row, image_column, labels, group_column, split_column, masks) for number, row in rows
+    ]
+    for i, (_, row) in enumerate(rows if vectors else ()):
+        found = {key: [_measured(row, name, entries[i].where) for name in names] for key, names in vectors.items()}
+        entries[i] = entries[i]._replace(vectors=found)
+    return entries
 
 
 def _entry(
@@ -154,6 +167,16 @@ def _entry(
     else:
         label = path(label_column) if masks else cell(label_column)
     return Entry(path(image_column), label, where, cell(group_column) if group_column else None, section)
+
+
+def _measured(row: Mapping[str, str | None], column: str, where: str) -> float:
+    try:
+        value = float(row[column] or "")
+    except ValueError:
+        value = float("nan")
+    if not_finite([value]):
+        raise DataError(f"column {column!r} is no finite number", where=where)
+    return value
 
 
 def _files(folder: Path, endings: Sequence[str]) -> list[Path]:

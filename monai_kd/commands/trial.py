@@ -16,6 +16,7 @@ from typing import Any
 
 from monai_kd.commands.overrides import typed
 from monai_kd.utils import read_json, write_text
+from monai_kd.utils.bundle import config_files
 from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError, DistillationError
 
@@ -46,7 +47,7 @@ class Trial:
         weights: the file that the training publishes; where one outside of `folder` is there already, nothing is
             trained. Beside it, in a file that ends in `.asked.json`, is what was asked for when it was.
         overrides: keys and values laid over the bundle, besides the folder and where to resume.
-        config_file: more files to lay over.
+        config_file: more files to lay over; see `tests`.
         teacher: folder of another bundle, which teaches.
         trust: run a bundle in which there is code that is not MONAI's.
         test: whether it is tested at all; what is not has no `run.json`, and is in no report.
@@ -82,6 +83,12 @@ class Trial:
         words += ["--trust"] if self.trust else []
         files = [*self.config_file, *over]
         return [*words, *(["--config_file", ",".join(files)] if files else []), *self.tokens]
+
+    @property
+    def tests(self) -> list[str]:
+        """What the test lays over last: `evaluate`, and `evaluate_NAME` of the bundle for a `config_file` NAME."""
+        own = {file.stem for file in config_files(self.bundle)}
+        return ["evaluate", *(name for file in self.config_file if (name := f"evaluate_{Path(file).stem}") in own)]
 
     @property
     def trained(self) -> bool:
@@ -141,7 +148,7 @@ class Trial:
                 write_text(self._note, json.dumps(note, indent=2) + "\n")
             done = "trained and tested" if self.test else "trained"
         if self.test:
-            self._call(self.words("evaluate"), environment)
+            self._call(self.words(*self.tests), environment)
         return done
 
     @property

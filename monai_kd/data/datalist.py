@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from monai_kd.data.labeled import draw_labeled
+from monai_kd.data.side_vectors import check_declared_vectors, looks_like_vector, read_vectors
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
@@ -86,15 +87,17 @@ def load_datalist(
     labeled_fraction: float = 1.0,
     seed: int = 0,
     multilabel: bool = False,
+    vectors: Mapping[str, int] | None = None,
 ) -> list[dict[str, Any]]:
     """Read and check one section of a Decathlon-style `dataset.json`: a list for MONAI's datasets.
 
     The file holds lists `training`, `validation`, `test` of items: `image` and other files by key, relative to the
     folder; `label`, an integer, a list of zeros and ones (`multilabel`) or, for segmentation, a file; perhaps
     `patient`, `case` (a name), `group` (what a bootstrap resamples), `fold`, and `labeled: false` for an item that
-    needs no label. Where there is no list `validation`, it is the training items of fold `fold`.
+    needs no label; perhaps side vectors, lists of numbers, such as genes or attributes of the patient. Where there is
+    no list `validation`, it is the training items of fold `fold`.
 
-    Each item returned has the files of `keys` with their full paths, and
+    Each item returned has the files of `keys` with their full paths, the `vectors` as float32 [length], and
 
     - `label`: the class, -1 if it has none; or its findings, float32 [num_classes], all -1 if it has none; or the file
       of the label map, absent if it has none; `labeled`: whether training may look at it;
@@ -111,10 +114,11 @@ def load_datalist(
         labeled_fraction: of the training labels, the part that may be looked at; see :func:`draw_labeled`.
         seed: of that draw.
         multilabel: a label is a list of `num_classes` zeros and ones, findings that may occur together.
+        vectors: {key: length} of side vectors, which each item must have; none of them is among `keys`.
 
     Raises:
-        DataError: no such section, a file or a label that is missing or cannot be used, an image, a case or a patient
-            in two places; names the file and the item.
+        DataError: no such section, a file, a label or a vector that is missing or cannot be used, an image, a case or a
+            patient in two places; names the file and the item.
 
     Example::
 
@@ -135,6 +139,7 @@ def load_datalist(
     _check_disjoint(sections, path)
     if multilabel and num_classes is None:
         raise DataError("multilabel needs num_classes", where="load_datalist")
+    check_declared_vectors(vectors := vectors or {}, keys)
     read = _findings if multilabel else _class
     items = [_item(raw, where, Path(dataset_dir), keys, num_classes, read) for raw, where in sections[section]]
     for number, ((raw, where), item) in enumerate(zip(sections[section], items, strict=True)):
@@ -142,6 +147,7 @@ def load_datalist(
         for key, count in (channels or {}).items():
             if key in item:
                 _check_channels(item[key], count, f"{where}, {raw[key]}", key)
+        item.update(read_vectors(raw, vectors, f"{where}, case {item['case']!r}"))
         if section != "training" and not item["labeled"]:
             raise DataError("without a label it cannot be scored", where=where, fix="move it to the training list")
     for case, count in Counter(item["case"] for item in items).items():
@@ -204,6 +210,9 @@ def _item(
     for key in dict.fromkeys(("image", *keys)):
         if key == "label" and label is None:
             continue
+        if key not in ("image", "label") and looks_like_vector(raw.get(key)):
+            fix = f"a key is a file in all items, or in all a vector whose length is declared: --vectors::{key} NUMBER"
+            raise DataError(f"{key!r} is a list of numbers, not a path", where=where, fix=fix)
         if not isinstance(raw.get(key), str):
             raise DataError(f"{key!r} is missing or not a path", where=where, fix=f"keys: {', '.join(raw) or 'none'}")
         item[key] = os.path.normpath(folder / raw[key])

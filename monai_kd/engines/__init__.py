@@ -3,5 +3,6 @@
 
 from __future__ import annotations
 
+from .evaluator import DistillationEvaluator
 from .stages import alternate
 from .trainer import DistillationTrainer, trainable

@@ -4,22 +4,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch
-from ignite.engine import Engine, Events
+from ignite.engine import Events
 from monai.engines import SupervisedTrainer
 from monai.engines.utils import IterationEvents
-from monai.utils.enums import CommonKeys as Keys
 from torch import nn
 
+from monai_kd.engines.batches import Publish, preparing
 from monai_kd.engines.whole_epochs import WholeEpochs
 from monai_kd.handlers import FiniteLoss, SyncGradients, TeacherGuard
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
 from monai_kd.networks import teachers_in
-from monai_kd.utils import ConfigError, is_distributed, is_parallel, plain, to_device, unique, unwrap
+from monai_kd.utils import ConfigError, is_distributed, is_parallel, unique, unwrap
 
 __all__ = ["DistillationTrainer", "trainable"]
 
@@ -41,26 +40,6 @@ def trainable(network: nn.Module, inferer: DistillationInferer) -> list[nn.Param
     """
     networks = [network, *inferer.networks.values()]
     return unique(p for net in networks for p in net.parameters() if p.requires_grad)
-
-
-class _Publish:
-    """Attached before every other handler: turn what `_iteration` produced into MONAI's `image`, `label`, `pred`."""
-
-    def attach(self, engine: Engine) -> None:
-        engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self)
-
-    def __call__(self, engine: DistillationTrainer) -> None:
-        batch, knowledge = engine.state.output[Keys.LABEL], engine.state.output[Keys.PRED]
-        engine.state.knowledge = knowledge
-        published = {
-            Keys.IMAGE: batch.get(Keys.IMAGE),
-            Keys.LABEL: batch.get(engine.label),
-            Keys.PRED: knowledge[engine.pred],
-        }
-        for key, value in published.items():
-            engine.state.output.pop(key)
-            if value is not None:
-                engine.state.output[key] = value
 
 
 class DistillationTrainer(SupervisedTrainer):
@@ -129,16 +108,18 @@ class DistillationTrainer(SupervisedTrainer):
         self.label = label
         kwargs.setdefault("decollate", kwargs.get("postprocessing") is not None)
         kwargs.setdefault("optim_set_to_none", True)
+        published = Publish(IterationEvents.LOSS_COMPLETED, self.label, self.pred)
         sync = SyncGradients()  # before the user's handlers, which may clip gradients or copy the student
         first = [*([FiniteLoss(), TeacherGuard()] if guards else []), *([sync] if is_distributed() else [])]
         kwargs.update(
             inferer=inferer,
-            prepare_batch=self._prepare(prepare_batch),
-            train_handlers=[_Publish(), WholeEpochs(), *first, *(train_handlers or ())],
+            prepare_batch=preparing(prepare_batch, label, lambda: {*self.loss_function.needs(), self.pred}),
+            train_handlers=[published, WholeEpochs(), *first, *(train_handlers or ())],
         )
         super().__init__(*args, **kwargs)
         if not isinstance(self.loss_function, Objective):
             raise ConfigError(f"loss_function must be an Objective, got {type(self.loss_function).__name__}")
+        self._broken = ""
         self.state.knowledge = {}
         for part in (self.network, *inferer.networks.values(), self.loss_function):
             part.to(self.state.device)
@@ -149,21 +130,6 @@ class DistillationTrainer(SupervisedTrainer):
         self.add_event_handler(Events.STARTED, self._check)
         self.add_event_handler(Events.ITERATION_STARTED, self._set_modes)
         self.add_event_handler(Events.ITERATION_COMPLETED, self._forget)
-
-    def _prepare(self, prepare_batch: Callable | None) -> Callable:
-        """Make every batch a mapping of plain tensors, which travels both as the input and as the target."""
-
-        def prepared(batch: Any, device: torch.device, non_blocking: bool = False, **kwargs: Any) -> tuple:
-            if prepare_batch is None:
-                batch = to_device(_named(batch, self.label), device, non_blocking, **kwargs)
-            else:
-                batch = {
-                    k: plain(v)
-                    for k, v in _named(prepare_batch(batch, device, non_blocking, **kwargs), self.label).items()
-                }
-            return batch, batch, (), {"needs": {*self.loss_function.needs(), self.pred}}
-
-        return prepared
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"network": self.network, **{f"pass {k!r}": n for k, n in self.inferer.networks.items()}}
@@ -211,6 +177,23 @@ class DistillationTrainer(SupervisedTrainer):
         self._refuse_teachers()
         self._warn_idle()
 
+    def run(self) -> None:  # type: ignore[override]
+        """As MONAI's.
+
+        Raises:
+            ConfigError: an exception broke off the run before: ignite would return at once, with nothing trained.
+        """
+        if self._broken:
+            raise ConfigError(
+                f"the run broke off in epoch {self.state.epoch}: {self._broken}; a trainer cannot go on after that",
+                fix="make the trainer anew; a Checkpoint handler with resume=True takes up what was saved",
+            )
+        try:
+            super().run()
+        except BaseException as error:
+            self._broken = type(error).__name__
+            raise
+
     def fire_event(self, event_name: Any) -> None:
         """As ignite's; the four events of a step skip its search through the names of all events."""
         if isinstance(event_name, IterationEvents):
@@ -230,15 +213,3 @@ class DistillationTrainer(SupervisedTrainer):
     def student(self) -> nn.Module:
         """The network, out of `DistributedDataParallel` and `torch.compile`."""
         return unwrap(self.network)
-
-
-def _named(batch: Any, label: str) -> Mapping[str, Any]:
-    if isinstance(batch, Mapping):
-        return batch
-    if isinstance(batch, (tuple, list)) and len(batch) == 2:
-        return {Keys.IMAGE.value: batch[0], label: batch[1]}
-    if isinstance(batch, torch.Tensor):
-        return {Keys.IMAGE.value: batch}
-    raise ConfigError(
-        f"a batch must be a mapping, a pair or a tensor, got {type(batch).__name__}", fix="give a prepare_batch"
-    )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .bag_predictions import BagPredictions
 from .checkpoint import Checkpoint
 from .ema import EMA
 from .eval_mode import EvalMode

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ignite.engine import Engine, Events
 from monai.utils import look_up_option
+from torch import Tensor
 
 from monai_kd.metrics.multilabel import checked_findings
 from monai_kd.utils import DataError
@@ -39,6 +41,8 @@ class Predictions:
         >>> handler = Predictions("output")  # among the evaluator's val_handlers
     """
 
+    name = "predictions"  #: of the two files
+
     def __init__(self, output_dir: str | os.PathLike, activation: str = "softmax") -> None:
         self.folder = Path(output_dir)
         self.activation = look_up_option(activation, ("softmax", "sigmoid"))
@@ -50,33 +54,52 @@ class Predictions:
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self.write)
 
-    def __call__(self, engine: Engine) -> None:
+    def __call__(self, engine: Any) -> None:
         """Note one batch."""
-        batch, output = engine.state.batch, engine.state.output
+        output, cases = engine.state.output, list(self.values(engine, "case"))
+        self.note(cases, engine.state.batch.get("group", cases), output["label"], output["pred"])
+
+    def values(self, engine: Any, key: str) -> Any:
+        """What a batch holds under `key`.
+
+        Raises:
+            DataError: the batch is decollated, or has no such key; names those it has.
+        """
+        batch, where = engine.state.batch, type(self).__name__
         if not isinstance(batch, Mapping):
-            raise DataError("the batch is decollated", where="Predictions", fix="give the evaluator decollate: false")
-        if "case" not in batch:
-            raise DataError("no key 'case' in the batch", where="Predictions", fix=f"keys: {', '.join(batch)}")
-        answer = output["pred"].double()
+            raise DataError("the batch is decollated", where=where, fix="give the evaluator decollate: false")
+        if key not in batch:
+            raise DataError(f"no key {key!r} in the batch", where=where, fix=f"keys: {', '.join(batch)}")
+        return batch[key]
+
+    def note(self, case: Iterable[str], group: Iterable[str], label: Tensor, answer: Tensor) -> None:
+        """Note rows.
+
+        Args:
+            case: their names.
+            group: what each is of.
+            label: [N]; of findings [N, C].
+            answer: of the network, [N, C].
+        """
+        truth: Any
         if self.activation == "sigmoid":
-            label, probability = checked_findings(output["label"], answer.sigmoid())
+            truth, probability = checked_findings(label, answer.double().sigmoid())
         else:
-            label, probability = output["label"].cpu().tolist(), answer.softmax(1).cpu().numpy()
-        cases = list(batch["case"])
-        self._rows += zip(cases, batch.get("group", cases), label, probability, strict=True)
+            truth, probability = label.cpu().tolist(), answer.double().softmax(1).cpu().numpy()
+        self._rows += zip(case, group, truth, probability, strict=True)
 
     def write(self, engine: Engine) -> None:
         """Write both files."""
         case, group, label, probability = map(list, zip(*self._rows, strict=True))
         self.folder.mkdir(parents=True, exist_ok=True)
         np.savez(
-            self.folder / "predictions.npz",
+            self.folder / f"{self.name}.npz",
             case=np.array(case),
             group=np.array(group),
             label=np.array(label),
             probability=np.array(probability),
         )
-        with (self.folder / "predictions.csv").open("w", newline="", encoding="utf-8") as file:
+        with (self.folder / f"{self.name}.csv").open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             count = range(len(probability[0]))
             labels = [f"label_{i}" for i in count] if self.activation == "sigmoid" else ["label"]

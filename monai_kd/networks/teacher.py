@@ -54,8 +54,7 @@ def frozen_teachers(networks: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
     Example::
 
         >>> import torch
-        >>> from monai_kd.networks import Teacher
-        >>> from monai_kd.networks.teacher import frozen_teachers
+        >>> from monai_kd.networks.teacher import Teacher, frozen_teachers
         >>> frozen_teachers({"teacher": Teacher(torch.nn.Linear(4, 2)), "peer": torch.nn.Linear(4, 2)})
         {"pass 'teacher'": Linear(in_features=4, out_features=2, bias=True)}
     """

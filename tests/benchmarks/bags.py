@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Instance and bag AUC of what an evaluation wrote: `python -m tests.benchmarks.bags FILE.npz [FILE.npz ...]`.
 
-A file is `predictions.npz` of one section: its groups are bags. A bag scores as its most positive instance, or as the
-mean of the three most positive.
+A file is `predictions.npz` of one section: its groups are bags. A bag scores as its most positive instance, as the mean
+of the three most positive, and, where `bags.npz` lies beside, by the bag classifier that was trained with the student.
 """
 
 from __future__ import annotations
@@ -34,16 +34,23 @@ def scores(path: Path) -> dict[str, float]:
 
     Args:
         path: of `predictions.npz`, two classes.
+
+    Returns:
+        `instance`, `bag_max`, `bag_top3` and, where there is `bags.npz`, `bag_teacher`.
     """
     with np.load(path) as archive:
         label, score, group = archive["label"], archive["probability"][:, 1], archive["group"]
     bags = [(label[group == name].max(), np.sort(score[group == name])[::-1]) for name in np.unique(group)]
     known = np.array([is_positive for is_positive, _ in bags])
-    return {
+    found = {
         "instance": auc(label, score),
         "bag_max": auc(known, np.array([ordered[0] for _, ordered in bags])),
         "bag_top3": auc(known, np.array([ordered[:3].mean() for _, ordered in bags])),
     }
+    if (classified := path.with_name("bags.npz")).is_file():
+        with np.load(classified) as archive:
+            found["bag_teacher"] = auc(archive["label"], archive["probability"][:, 1])
+    return found
 
 
 def main(argv: Sequence[str] | None = None) -> None:

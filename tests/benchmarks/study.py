@@ -30,6 +30,7 @@ from monai_kd.commands.trial import Trial
 from monai_kd.metrics import shot_scores
 from monai_kd.recipes import load_recipe
 from monai_kd.report.tasks import CLASSIFICATION, MULTILABEL
+from tests.benchmarks.bags import scores as bag_scores
 from tests.benchmarks.study_table import table
 
 BUNDLES = Path(__file__).resolve().parents[2] / "bundles"
@@ -95,11 +96,12 @@ def labeled_teacher(bundle: Path, seed: int, fraction: float, folder: Path, extr
     return where
 
 
-def figures(where: Path) -> dict[str, Any]:
+def figures(where: Path, bags: bool = False) -> dict[str, Any]:
     """What is kept of a run: scores of the test section, a score for each case, costs.
 
     Args:
         where: folder of `run.json` and of `predictions.npz` or `scores.npz`.
+        bags: whether groups are bags, and scored, too.
     """
     told = json.loads((where / "run.json").read_text(encoding="utf-8"))
     kept = {key: told.get(key) for key in KEPT}
@@ -113,6 +115,9 @@ def figures(where: Path) -> dict[str, Any]:
         if label.ndim == 2:
             share = ((probability >= 0.5) == (label == 1)).mean(1)[np.argsort(case)]
             return {**kept, "scores": scores, "cases": {"correct_share": share.round(3).tolist()}}
+        if bags:
+            whole = bag_scores(where / "predictions.npz")
+            scores |= {f"{name}_auc": value for name, value in whole.items() if name != "instance"}  # that is `auc`
         right = (probability.argmax(1) == label)[np.argsort(case)]
         return {**kept, "scores": scores, "cases": {"correct": "".join(map(str, right.astype(int)))}}
     with np.load(where / "scores.npz") as archive:
@@ -156,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--set", default="", metavar="NAME", help="of the data set, where it is not the bundle's own")
     parser.add_argument("--name", default="", help="of the row, where overrides make another method of it")
     parser.add_argument("--over", action="append", default=[], help="a file of the bundle's configs laid over it")
+    parser.add_argument("--bags", action="store_true", help="groups are bags, of which AUCs are kept, too")
     parser.add_argument("--output_dir", type=Path, help="of what is trained; by default study/BUNDLE/NAME")
     parser.add_argument("--table", action="store_true", help="print the table of what was kept")
     args, tokens = parser.parse_known_args(argv)
@@ -174,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     }
     results.mkdir(parents=True, exist_ok=True)
     path = results / f"{where.name}.json"
-    path.write_text(json.dumps({**kept, **figures(where)}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**kept, **figures(where, args.bags)}, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 

@@ -45,7 +45,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
     Args:
         runs: what `study.py` keeps of each.
     """
-    names = list(runs[0]["scores"])
+    names = list(dict.fromkeys(name for run in runs for name in run["scores"]))  # some methods have more than others
     head = ["network", "labels", "seeds", *names, "difference by case", "p", "parameters", "MFLOPs", "CPU ms"]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     order = {"teacher": 0, "alone": 1}
@@ -55,7 +55,10 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
     for (part, place, method), mine in sorted(groups.items()):
         cells = [method, f"{-100 * part:g} %", str(len(mine))]
         for name in names:
-            values = [run["scores"][name] for run in mine]
+            values = [run["scores"][name] for run in mine if name in run["scores"]]
+            if len(values) < len(mine):
+                cells.append("")
+                continue
             digits = DIGITS.get(name.split("_")[0], 3)
             spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.{digits}f}{spread}")

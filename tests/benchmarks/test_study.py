@@ -52,6 +52,25 @@ def test_table_compares_with_the_same_labels_only():
     assert "0.650 ± 0.071" in lines[3] and "+0.1500" in lines[4] and "+" not in lines[5] and "2.00" in lines[5]
 
 
+def test_a_score_that_only_some_methods_have_leaves_the_others_cells_empty():
+    runs = [record("alone", 0, [0.5]), record("kd", 0, [0.6]), record("kd", 1, [0.6])]
+    runs[1]["scores"]["bag"] = 0.9
+    lines = [line.split(" | ") for line in table(runs).splitlines()]
+    assert lines[0][5] == "bag" and lines[2][5] == lines[3][5] == ""  # of one seed alone there is no mean either
+    runs[2]["scores"]["bag"] = 0.7
+    assert table(runs).splitlines()[3].split(" | ")[5] == "0.800 ± 0.141"
+
+
+def test_bags_are_scored_where_groups_are_bags(tmp_path):
+    (tmp_path / "run.json").write_text("{}")
+    score, group = np.array([0.1, 0.8, 0.3, 0.7]), ["a", "a", "b", "b"]
+    both = {"label": [0, 0, 1, 1], "probability": np.stack([1 - score, score], 1)}
+    np.savez(tmp_path / "predictions.npz", case=list("1234"), group=group, **both)
+    assert "bag_max_auc" not in study.figures(tmp_path)["scores"]
+    found = study.figures(tmp_path, bags=True)["scores"]
+    assert (found["auc"], found["bag_max_auc"], found["bag_top3_auc"]) == (0.5, 0.0, 1.0)
+
+
 @pytest.mark.slow
 def test_a_study_trains_tests_resumes_and_keeps_its_figures(tmp_path, monkeypatch, capsys):
     data = write_volumes(tmp_path / "data")

@@ -141,6 +141,10 @@ def test_a_run_that_fails_is_named_and_goes_on_later(toy, tmp_path, capsys):
     )  # broke off between two stages of its training, the first of which published weights
     assert main(words) == 0
     assert [len(lines) for lines in trainings(out).values()] == [1, 1, 2, 2, 1]
+    (out / "kd_seed0" / "model.pt").unlink()
+    broken.write_text("kd_seed0")
+    assert main(words) == 1
+    assert not (out / "kd_seed0" / "run.json").exists()  # of weights that are gone
 
 
 @pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -154,7 +158,8 @@ def test_a_recipe_may_want_a_teacher_of_the_labels_that_the_student_has(toy, tmp
     assert [line.split()[2] for line in done["teacher"]] == ["1.0"]
     assert [line.split()[2] for seed in (0, 1) for line in done[f"teacher_labeled_seed{seed}"]] == ["0.1", "0.1"]
     assert len(json.loads((out / "report.json").read_text())["rows"]) == 4  # it stands in no row
-    _, trials = plan(toy, f"kd,{mine}", 2, out, tokens=words[-4:])
+    teaching, trials = plan(toy, f"kd,{mine}", 2, out, tokens=words[-4:])
+    assert [trial.overrides.get("seed") for trial in teaching] == [None, 0, 1]  # which draws who is labelled
     taught = {trial.folder.name: trial.overrides.get("teacher_checkpoint", "") for trial in trials}
     assert taught["mine_seed1"] == str(out / "teacher_labeled_seed1" / "model.pt") and taught["kd_seed1"] == ""
     assert main(words) == 0
@@ -191,9 +196,12 @@ def test_a_plan_begins_with_the_baseline_of_each_seed(toy, tmp_path):
     teaching, trials = plan(toy, "kd", 2, tmp_path, tokens=["--teacher_checkpoint", "elsewhere.pt"])
     assert [trial.folder.name for trial in trials] == ["alone_seed0", "kd_seed0", "alone_seed1", "kd_seed1"]
     assert [trial.weights.name for trial in teaching] == ["elsewhere.pt"]
-    words = trials[3].words("evaluate")
+    words = trials[3].words(*trials[3].tests)
     assert words[:6] == ["run", "kd", "--bundle", str(toy), "--config_file", "evaluate"]
     assert words[words.index("--seed") + 1] == "1"
+    (toy / "configs" / "evaluate_multi_gpu_train.yaml").touch()
+    (one, *_), _ = plan(toy, "kd", 1, tmp_path, config_file="multi_gpu_train.yaml,evaluate.yaml")
+    assert one.tests == ["evaluate", "evaluate_multi_gpu_train"]
     (toy / "configs" / "train_teacher.yaml").unlink()
     assert plan(toy, "kd", 1, tmp_path, config_file="evaluate.yaml,multi_gpu_train.yaml")[0] == []
 

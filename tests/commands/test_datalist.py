@@ -120,6 +120,27 @@ def test_table_of_named_columns_with_numbers_and_a_file_elsewhere(tmp_path, coho
     assert load_datalist(out.parent)[0]["image"].startswith(str(tmp_path / "i"))
 
 
+def test_vectors_by_columns(tmp_path, cohort):
+    rows = "".join(f"{line},{40 + n},{n % 2}\n" for n, line in enumerate(cohort.splitlines()))
+    file = table(tmp_path, "image,label,patient,age,sex\n" + rows)
+    assert main(["datalist", str(file), "--vector", "attributes=age,sex", "--vector", "privileged=age"]) == 0
+    items = [item for s in ("training", "validation", "test") for item in content(tmp_path)[s]]
+    assert all(item["attributes"] == [*item["privileged"], item["privileged"][0] % 2] for item in items)
+    assert load_datalist(tmp_path, vectors={"attributes": 2})[0]["attributes"].shape == (2,)
+    for given, told in (
+        ("attributes", "names no vector"),
+        ("label=age", "names no vector"),
+        ("a=ag", "no column 'ag'"),
+    ):
+        with pytest.raises((ConfigError, UnknownNameError), match=told):
+            write_datalist(file, overwrite=True, vector=[given])
+    table(tmp_path, "image,label,patient,age,sex\n" + rows.replace("43", "old"))
+    with pytest.raises(DataError, match=r"cases.csv, line 5: column 'age' is no finite number$"):
+        write_datalist(file, overwrite=True, vector=["attributes=age,sex"])
+    with pytest.raises(ConfigError, match="--vector: does not apply here"):
+        write_datalist(tmp_path, overwrite=True, vector=["attributes=age"])
+
+
 def test_sections_by_column(tmp_path, cohort):
     lines = [f"{line},{'train' if n < 16 else 'Test'}" for n, line in enumerate(cohort.splitlines())]
     file = table(tmp_path, "image,label,patient,split\n" + "\n".join(lines))

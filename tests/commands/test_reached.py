@@ -20,6 +20,7 @@ def test_follows_references_from_where_monai_starts():
 def test_a_relative_reference_and_a_circle_end():
     config = {"run": "@a::b", "a": {"b": "@#c", "c": "@d"}, "d": "@a::b", "e": "@d"}
     assert reached(config) == {"run", "a", "d"}
+    assert reached({"run": "$print(@nothing)"}) == {"run"}
 
 
 def test_starts_where_it_is_told():

@@ -86,6 +86,17 @@ def test_trains_as_a_bare_loop_does(spatial_dims):
             torch.testing.assert_close(one.state_dict()[key], value)
 
 
+def test_what_no_term_reaches_any_longer_stays_as_it_is():
+    student, connector = Classifier(norm=False), nn.Linear(3, 3)
+    passes = {"connector": {"keys": "student", "network": connector}, "teacher": {"network": Teacher(Classifier())}}
+    terms = {"label": LABEL, "mimic": {**MIMIC, "inputs": ["connector", "teacher"]}}
+    trainer = make_trainer(student, passes, terms, batches(2), momentum=0.9)
+    trainer.run()
+    moved, trainer.loss_function.term("mimic").weight, trainer.state.max_epochs = state_of(connector), 0.0, 2
+    trainer.run()
+    assert same(connector, moved) and connector.weight.grad is None
+
+
 @pytest.mark.parametrize("steps", [2, 3])
 def test_small_batches_accumulated_are_one_big_batch(steps):
     small, connector = Classifier(norm=False), nn.Conv2d(4, 4, 1)
@@ -316,3 +327,16 @@ def test_every_network_goes_to_the_device():
         inferer=DistillationInferer(passes),
     )
     assert all(p.is_meta for network in (student, teacher, connector) for p in network.parameters())
+
+
+def test_a_trainer_whose_run_broke_off_does_not_pretend_to_go_on():
+    trainer = make_trainer(Classifier(), {"teacher": {"network": Teacher(Classifier())}}, {"label": LABEL}, batches(3))
+
+    def fail(engine):
+        raise KeyError("a handler")
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED(once=2), fail)
+    with pytest.raises(KeyError):
+        trainer.run()
+    with pytest.raises(ConfigError, match="broke off in epoch 1: KeyError"):
+        trainer.run()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Events
 from torch import Tensor, nn
 
 from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import Checkpoint, FinalModelSaver, FiniteLoss
-from monai_kd.inferers import DistillationInferer
+from monai_kd.inferers import DistillationInferer, Pass
 from monai_kd.losses import KDLoss, Objective
 from monai_kd.networks import Teacher
 from monai_kd.utils import NonFiniteError, check_finite, write_state
@@ -87,6 +88,21 @@ def test_where_looking_costs_it_is_done_less_often_but_before_a_checkpoint(tmp_p
     assert trainer.state.iteration == stopped and not list(tmp_path.glob("*.pt"))
 
 
+def test_a_run_hears_nothing_of_one_that_broke_off():
+    def break_off(engine):
+        raise ArithmeticError
+
+    watch = FiniteLoss(every=100)
+    broken, whole = (build(None, data(bad), guards=False) for bad in (float("nan"), None))
+    for trainer in (broken, whole):
+        watch.attach(trainer)
+    broken.add_event_handler(Events.ITERATION_COMPLETED(once=BAD), break_off)
+    with pytest.raises(ArithmeticError):
+        broken.run()
+    whole.run()
+    assert whole.state.epoch == 2
+
+
 def test_without_guards_nothing_stops_but_nothing_of_it_is_published(tmp_path):
     trainer = build(None, data(float("nan")), guards=False)
     trainer.run()
@@ -130,3 +146,17 @@ def test_a_checkpoint_of_weights_that_are_none_is_not_written(tmp_path):
         Checkpoint(tmp_path).save(trainer)
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
     write_state(tmp_path / "other.pt", {"plain": torch.ones(1)})
+
+
+def test_a_checkpoint_of_a_pass_that_has_learnt_what_is_no_number_is_not_written(tmp_path):
+    trainer = build(None, data(None))
+    trainer.inferer.passes["head"] = Pass("student", nn.BatchNorm1d(2))
+    head = trainer.inferer.networks["head"]
+    head.running_mean[0] = float("nan")  # as a memory marks what it has not seen
+    Checkpoint(tmp_path, lock=False).save(trainer)
+    (tmp_path / "checkpoint.pt").unlink()
+    with torch.no_grad():
+        head.bias[1] = float("nan")
+    with pytest.raises(NonFiniteError, match=r"checkpoint.pt, passes.head: 1 of 2 tensors are not finite: bias"):
+        Checkpoint(tmp_path, lock=False).save(trainer)
+    assert list(tmp_path.iterdir()) == []

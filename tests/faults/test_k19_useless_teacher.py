@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from ignite.engine import Engine, Events
 from ignite.metrics import Accuracy
 from monai.engines import SupervisedEvaluator
 from monai.handlers import ValidationHandler, from_engine
@@ -17,7 +18,7 @@ from torch import nn
 
 from monai_kd.engines import DistillationTrainer
 from monai_kd.handlers import FinalModelSaver, ValidationScore
-from monai_kd.inferers import DistillationInferer
+from monai_kd.inferers import DistillationInferer, Pass
 from monai_kd.losses import KDLoss, Objective
 from monai_kd.networks import Teacher, TeacherEnsemble, load_weights
 from monai_kd.report import load_runs, write_report
@@ -88,6 +89,20 @@ def test_rounding_is_not_an_answer(caplog):
     assert CONSTANT in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("rank", "tap", "terms", "told"),
+    [(0, "0", ["kd", "hint"], True), (1, "0", ["kd", "hint"], False), (0, "1", ["hint"], False)],
+)
+def test_answers_count_not_taps_and_one_process_tells(caplog, rank, tap, terms, told):
+    inputs = {"kd": ["student", "teacher"], "hint": ["student", "teacher.hint"]}
+    run = trainer(Teacher(dead(nn.Linear(3, 2), nn.Linear(2, 2))), [torch.randn(4, 3)], nn.Linear(3, 2))
+    run.inferer.passes["teacher"] = Pass(network=run.inferer.networks["teacher"], taps={"hint": tap})
+    run.loss_function = Objective({term: {"loss": nn.MSELoss(), "inputs": inputs[term]} for term in terms})
+    run.state.rank = rank
+    run.run()
+    assert (CONSTANT in caplog.text) == told
+
+
 def test_copies_of_the_student_and_runs_without_guards_are_not_looked_at(caplog):
     student = dead(nn.Linear(3, 2))
     trainer(Teacher.copy_of(student), [torch.randn(4, 3)], student).run()
@@ -145,6 +160,18 @@ def test_the_score_lies_beside_the_weights_it_is_of(tmp_path):
     train(tmp_path / "model.pt", 0.7)
     score = json.loads((tmp_path / "model.score.json").read_text())
     assert (score["metric"], score["best"]) == ("val_accuracy", pytest.approx(0.7))
+
+
+def test_the_best_epoch_counts_not_the_last(tmp_path):
+    evaluator, values = Engine(lambda *_: None), iter([float("nan"), 0.4, 0.8, 0.6])
+    evaluator.state.key_metric_name = "val_accuracy"
+    evaluator.add_event_handler(Events.STARTED, lambda e: e.state.metrics.update(val_accuracy=next(values)))
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    score = ValidationScore(tmp_path / "model.pt", evaluator, floor=0.5)
+    run = trainer(None, [torch.randn(4, 3)], nn.Linear(3, 2), [score])
+    run.add_event_handler(Events.ITERATION_COMPLETED, lambda _: [evaluator.run([0]) for _ in range(2)])
+    run.run()
+    assert json.loads((tmp_path / "model.score.json").read_text())["best"] == 0.8
 
 
 @pytest.mark.parametrize(

@@ -81,3 +81,10 @@ def test_label_volume_on_a_series(tmp_path):
     assert faults(check_one(tmp_path, tmp_path / "series", label)) == []
     write(label, noise((8, 6, 4)) % 2, np.diag([1.0, 1.0, 2.0, 1.0]))
     assert faults(check_one(tmp_path, tmp_path / "series", label)) == ["K32"]
+
+
+def test_side_vectors_are_of_one_length(tmp_path):
+    names = [write(tmp_path / f"{n}.png", noise((9, 7), n)).name for n in range(4)]
+    items = [{"image": name, "label": n % 2, "genes": [0.5] * (2 + n % 3)} for n, name in enumerate(names)]
+    told = [one.what for one in check_dataset(write_list(tmp_path, training=items)).findings if one.fault == "K32"]
+    assert told == ["case 1.png: genes has 3 numbers, expected 2", "case 2.png: genes has 4 numbers, expected 2"]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.faults.make import check_one, faults, noise, write, write_dicom
+from monai_kd.data import check_dataset
+from tests.faults.make import check_one, faults, noise, write, write_dicom, write_list
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -31,6 +32,14 @@ def test_number_that_float32_has_not(tmp_path):
     assert faults(check_one(tmp_path, path), path) == ["K39"]
     path = write_dicom(tmp_path / "a.dcm", noise((8, 6)) + 1, RescaleSlope="1e308")
     assert faults(check_one(tmp_path, path), path) == ["K39"]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e39])
+def test_number_of_a_vector_that_is_not_finite(tmp_path, value):
+    path = write(tmp_path / "image.png", noise((9, 7)))
+    write_list(tmp_path, training=[{"image": path.name, "label": 0, "case": "x", "genes": [0.5, value]}])
+    told = [one.what for one in check_dataset(tmp_path).findings if one.fault == "K39"]
+    assert told == ["case x: genes is nan, infinite or beyond float32 at place 1"]
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.complex64, np.uint8, np.int32])

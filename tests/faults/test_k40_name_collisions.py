@@ -14,6 +14,8 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 from torch import nn
 
+from monai_kd.commands.datalist import write_datalist
+from monai_kd.utils import DataError
 from tests.volumes import blobs
 
 BUNDLES = Path(__file__).parents[2] / "bundles"
@@ -69,3 +71,12 @@ def test_two_files_that_would_have_one_answer_are_refused(infer):
         write(clinic / f"img.{name}", number, size)
     with pytest.raises(SystemExit, match=r"two files of one name, whose answers would be one file: .*clinic/img$"):
         answer("img.*")
+
+
+@pytest.mark.parametrize("other", ["a.nii", "a.mha"])
+def test_a_data_list_does_not_take_one_name_with_two_endings(tmp_path, other):
+    for name in ("benign/a.nii.gz", f"benign/{other}", "malign/b.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with pytest.raises(DataError, match=r"another image has that name, with another ending.*a\."):
+        write_datalist(tmp_path)

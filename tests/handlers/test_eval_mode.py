@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from ignite.engine import Engine
 from torch import nn
@@ -25,8 +26,10 @@ def test_statistics_and_dropout_rest_in_the_epochs_that_it_says():
     assert modes == [(True, True), (False, False), (True, True)]
 
 
-def test_a_run_that_ends_in_eval_mode_leaves_no_trace():
-    network, engine = nn.BatchNorm1d(2), Engine(lambda engine, batch: None)
+@pytest.mark.parametrize("terminated", [False, True])
+def test_a_run_that_ends_in_eval_mode_leaves_no_trace(terminated):
+    network = nn.BatchNorm1d(2)
+    engine = Engine(lambda engine, batch: engine.terminate(skip_completed=True) if terminated else None)
     EvalMode(network, lambda epoch: True).attach(engine)
     engine.run([0], max_epochs=1)
     network.train()(torch.randn(6, 2) + 3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import csv
 import json
+from itertools import count
+from types import SimpleNamespace
 
 import torch
 from ignite.engine import Engine, Events
@@ -59,6 +61,19 @@ def test_history_goes_on_after_a_restart(tmp_path):
     engine.run([0], max_epochs=3)
     assert [row["epoch"] for row in rows(tmp_path / "b")] == ["1", "2", "3"]
     assert 7.0 <= train_seconds(tmp_path / "b") < 12.0
+
+
+def test_the_time_of_every_epoch_counts_and_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr("monai_kd.handlers.history.time", SimpleNamespace(perf_counter=count(100, 10).__next__))
+    history = History(tmp_path)
+    for done in (2, 3):
+        engine = trainer({"kd": 1.0})
+        engine.state.epoch, engine.state.epoch_length, engine.state.max_epochs = len(history.rows), 1, done
+        history.attach(engine)
+        engine.run([0], max_epochs=done)
+        assert train_seconds(tmp_path) == history.state_dict()["seconds"] == 10 * done
+        state, history = history.state_dict(), History(tmp_path)
+        history.load_state_dict(state)
 
 
 def test_time_of_all_stages_of_a_run_is_added_up(tmp_path):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,16 @@ def test_the_last_round_labels_for_the_next_and_no_one_else():
     assert seen[5] == seen[6] == seen[7] == seen[8] == [would[5][1].get(i, -1) for i in range(12)]
     assert 0 < len(would[3][0]) < len(would[5][1])
     assert all(layer.training for layer in student.modules())
+
+
+def test_the_student_itself_labels_in_eval_mode_what_it_is_sure_of():
+    student, bank, data = Classifier(dropout=0.5), PseudoLabelBank(12), pool()
+    trainer = make_trainer(student, {}, {"label": LABEL}, data)
+    sure = torch.cat([copy.deepcopy(student).eval()(b["image"]) for b in data]).softmax(1).amax(1).median().item()
+    PseudoLabeling(bank, data, [12], every=1, threshold=sure, answer="student").label(trainer, 12)
+    assert student.training and student.norm.num_batches_tracked == 0
+    expected = pseudo_labels(data, lambda b: student.eval()(b["image"]), 12, sure)
+    assert bank.labels.tolist() == [expected.get(i, -1) for i in range(12)] and 0 < len(expected) <= 6
 
 
 def test_a_resumed_run_has_the_same_labels(tmp_path):

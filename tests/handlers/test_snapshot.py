@@ -100,6 +100,14 @@ def test_its_state_is_the_teachers_weights_and_the_generation():
     assert same(other.teacher.network, snapshot.teacher.network.state_dict())
 
 
+def test_a_teacher_that_was_resumed_is_not_copied_anew():
+    student, other = Classifier(), Classifier()
+    snapshot = Snapshot(Teacher.copy_of(student), student, every=5)
+    snapshot.load_state_dict({"teacher": other.state_dict(), "generation": 0})
+    make_trainer(student, {}, {"label": LABEL}, batches(1), train_handlers=[snapshot]).run()
+    assert same(snapshot.teacher.network, other.state_dict())
+
+
 @pytest.mark.parametrize("every", [0, -1])
 def test_less_than_an_epoch_is_an_error(every):
     student = Classifier()

@@ -108,7 +108,10 @@ def test_a_student_in_ddp_is_averaged_once_also_when_compiled(alone):
         assert trainer._started_by_rank_0() == [connector]
 
 
-def test_the_average_of_one_process_is_its_gradient(alone):
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_average_of_processes_that_are_alike_is_the_gradient_of_each(alone, monkeypatch, processes):
+    monkeypatch.setattr(dist, "get_world_size", lambda: processes)
+    monkeypatch.setattr(dist, "all_reduce", lambda tensor: tensor.mul_(processes))
     network = nn.ModuleList([nn.Linear(3, 2), nn.Linear(3, 2).double(), nn.Linear(3, 2)])
     (network[0](torch.ones(1, 3)).sum() + network[1](torch.ones(1, 3).double()).sum()).backward()
     before = [p.grad.clone() for p in network[:2].parameters()]

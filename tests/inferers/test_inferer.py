@@ -145,6 +145,14 @@ def test_only_what_is_needed_runs(needs, ran):
     assert (student.late.calls, teacher.late.calls, connector[0].calls) == ran
 
 
+def test_what_is_needed_by_what_is_needed_runs_too():
+    passes = {"third": "second", "second": "first", "first": "student", "idle": "student"}
+    heads = {name: {"keys": key, "network": nn.Linear(3, 3)} for name, key in passes.items()}
+    inferer = DistillationInferer({**heads, "student": {}})
+    assert list(inferer.wanted({"third"})) == ["student", "first", "second", "third"]
+    assert inferer(batch(), Classifier(), {"third"}).keys() == {"student", "first", "second", "third"}
+
+
 def test_a_teacher_read_only_by_its_tap_stops_early():
     teacher = Classifier()
     inferer = DistillationInferer({"student": {}, "teacher": {"network": Teacher(teacher), "taps": HINT}})

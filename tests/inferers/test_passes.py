@@ -229,3 +229,8 @@ def test_can_be_copied_and_pickled_after_it_ran(duplicate):
     other = duplicate(part)
     assert torch.equal(other.run("p", other.network, (x,))["p.hint"], before["p.hint"])
     assert other.network is not part.network
+
+
+def test_a_tap_is_not_asked_for_by_a_name_that_begins_alike():
+    found = Pass(taps={"hint": "act", "hint_2": "deep"}).run("student", Classifier(), [images()], {"student.hint_2"})
+    assert "student.hint_2" in found and "student.hint" not in found

@@ -95,6 +95,12 @@ class DenseLossChecks(LossChecks):
         torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
         assert torch.equal(gradient[0], torch.zeros_like(gradient[0])) and gradient[1:].isfinite().all()
 
+    def test_no_gradient_flows_into_the_mask(self, shape):
+        (input, target), extras = self.pair(shape), self.extras(shape)
+        mask = torch.rand((shape[0], *shape[2:]), dtype=torch.float64, requires_grad=True)
+        self.build()(input, target, mask=mask, **extras).backward()
+        assert input.grad.abs().max() > 0 and mask.grad is None
+
     def test_mask_compiles_whole(self):
         """A graph in one piece has no value read back and no shape that depends on data."""
         shape = self.shapes[-1]

@@ -66,6 +66,11 @@ class MaskChecks(LossChecks):
         torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
         assert torch.equal(gradient[outside], torch.zeros_like(gradient[outside])) and gradient.isfinite().all()
 
+    def test_no_gradient_flows_into_the_mask(self, shape):
+        (input, target), extras, mask = self.pair(shape), self.extras(shape), mask_of(shape, torch.float64)
+        self.build()(input, target, mask=mask.requires_grad_(), **extras).backward()
+        assert input.grad.abs().max() > 0 and mask.grad is None
+
     @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
     def test_largest_half_numbers_under_a_mask_are_finite(self, shape, dtype):
         input, target = (self.largest * torch.randn(shape).sign().to(dtype) for _ in range(2))

@@ -68,6 +68,10 @@ class TestBoxTransferLoss(LossChecks):
         for target in (flat, torch.rand(2, 4)):
             self.assert_finite(flat.clone(), target)
 
+    def test_a_size_below_zero_is_none(self):
+        below, none, box = torch.tensor([[0.5, 0.5, -1.0, 0.2]]), torch.tensor([[0.5, 0.5, 0.0, 0.2]]), torch.rand(1, 4)
+        assert torch.equal(generalized_iou(below, box), generalized_iou(none, box))
+
     def test_only_samples_with_a_box_count(self, shape):
         input, target = self.pair(shape)
         mask = torch.arange(shape[0]) > 0

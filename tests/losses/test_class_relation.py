@@ -50,11 +50,9 @@ class TestClassRelationLoss(LossChecks):
         zero = torch.zeros(1, 5)
         more = {name: torch.cat([x, zero]) for name, x in extras.items()}
         torch.testing.assert_close(self.build()(input, target, **more), expected)
-        one_sided = {
-            "input_centers": more["input_centers"],
-            "target_centers": torch.cat([extras["target_centers"], zero + 1]),
-        }
-        torch.testing.assert_close(self.build()(input, target, **one_sided), expected)
+        for name, x in extras.items():
+            one_sided = {**more, name: torch.cat([x, zero + 1])}
+            torch.testing.assert_close(self.build()(input, target, **one_sided), expected)
 
     def test_spaces_may_differ_in_width(self):
         input, target = torch.randn(3, 5), torch.randn(3, 7)

@@ -44,6 +44,12 @@ class TestHCLLoss(LossChecks):
             total, weights = total + weight * sum(squares) / len(squares), weights + weight
         return total / weights
 
+    @pytest.mark.parametrize("size", [(10,), (8, 16), (10, 8), (3, 10, 4)])
+    def test_maps_too_large_for_a_matrix_match_the_loop_too(self, size, monkeypatch):
+        monkeypatch.setattr("monai_kd.losses.hcl._FEW", 0)
+        input, target = torch.randn(2, 2, 3, *size, dtype=torch.float64)
+        assert self.build()(input, target).item() == pytest.approx(self.oracle(input, target), rel=1e-10)
+
     def test_weights_of_a_square_map(self):
         """Defect 10: maps that are not square were resized by their height."""
         d = torch.randn(2, 3, 16, 8).double()

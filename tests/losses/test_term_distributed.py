@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_kd.losses import BoxTransferLoss, DKDLoss, KDLoss, ProbabilityMSELoss, SubsetKDLoss, Term
+from monai_kd.losses import BoxTransferLoss, DKDLoss, KDLoss, ProbabilityMSELoss, RKDLoss, SubsetKDLoss, Term
 from tests.ranks import result, run_on_two_ranks
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0])
@@ -34,6 +34,9 @@ TERMS = {
     "likelihood": Term(nn.NLLLoss(WEIGHT, ignore_index=-1), ["student", "label"]),
     "probabilities": Term(nn.CrossEntropyLoss(WEIGHT), ["student", "one_hot"], where="labeled"),
     "each row": Term(nn.CrossEntropyLoss(reduction="none", ignore_index=-1), ["student", "label"]),
+    "a sum": Term(KDLoss(reduction="sum"), {**PAIR, "mask": "mask"}),
+    "relations": Term(RKDLoss(), ["student", "teacher"]),
+    "relations where": Term(RKDLoss(), ["student", "teacher"], where="labeled"),
     "boxes": Term(BoxTransferLoss(), {"input": "box", "target": "other_box", "mask": "boxed"}),
 }
 CASES = ("some", "none here")
@@ -79,7 +82,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [name for name in TERMS if name != "each row"])
+@pytest.mark.parametrize("name", [name for name in TERMS if name not in ("each row", "a sum")])
 @pytest.mark.parametrize("case", CASES)
 def test_the_average_is_the_term_of_the_joined_batch(case: str, name: str, folder: Path) -> None:
     joined, (one, other) = terms(case, None), result(folder, case)
@@ -91,3 +94,8 @@ def test_what_is_averaged_over_every_row_stays_a_mean_of_means(folder: Path) -> 
     one, other = result(folder, "some")
     joined = terms("some", None)["each row"]
     torch.testing.assert_close((one["each row"] * 4 + other["each row"] * 8) / 12, joined)
+
+
+def test_a_sum_stays_that_of_each_process(folder: Path) -> None:
+    one, other = result(folder, "some")
+    torch.testing.assert_close(one["a sum"] + other["a sum"], terms("some", None)["a sum"])

@@ -60,6 +60,16 @@ def test_second_derivative(fast, plain):
 
 
 @pytest.mark.parametrize(("fast", "plain"), PAIRS)
+def test_a_gradient_that_has_a_graph_is_the_same(fast, plain):
+    input, target = logits(4, 5, 3)
+    for weight in (None, torch.rand(4, 3, dtype=torch.float64)):
+        first = torch.autograd.grad(3 * fast(input, target, 2.0, weight), input)[0]
+        second = torch.autograd.grad(3 * fast(input, target, 2.0, weight), input, create_graph=True)[0]
+        assert second.requires_grad
+        torch.testing.assert_close(second, first, rtol=1e-9, atol=1e-14)
+
+
+@pytest.mark.parametrize(("fast", "plain"), PAIRS)
 def test_a_retained_graph_gives_the_same_again(fast, plain):
     input, target = logits(4, 5)
     value = fast(input, target, 2.0)

@@ -42,6 +42,7 @@ def test_of_findings_it_is_the_average_precision():
 def test_what_does_not_occur_is_left_out_and_what_cannot_be_is_refused():
     scores = shot_scores([0, 3], [[1, 0, 0, 0, 0], [1, 0, 0, 0, 0]], SUBSETS)
     assert scores["many"] == scores["mean"] == 0.5 and math.isnan(scores["few"]) and math.isnan(scores["medium"])
+    assert shot_scores([0, 0], [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0]], SUBSETS)["many"] == 0.5  # no case of class 3
     for label in ([0], [[1, 0]]):
         with pytest.raises(DataError, match=r"7 is not one of 0\.\.1"):
             shot_scores(label, [[0.5, 0.5]], {"few": [7]})

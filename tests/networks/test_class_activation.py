@@ -78,8 +78,12 @@ def test_the_teacher_answers_as_ever_and_stays_as_it_is():
 
 
 def test_unknown_classes_are_those_that_the_teacher_answers():
-    teacher, x = ClassActivationTeacher(Teacher(network().eval()), "features.denseblock2"), torch.rand(2, 1, 16, 16)
-    assert teacher(x, torch.tensor([-1, 1]))["label"].tolist() == [int(teacher(x)["label"][0]), 1]
+    net, x = network().eval(), torch.rand(2, 1, 16, 16)
+    net.class_layers.out.bias.data[2] = 9
+    teacher = ClassActivationTeacher(Teacher(net), "features.denseblock2")
+    assert teacher(x)["label"].tolist() == [2, 2]
+    for known in (0, 1, 2):
+        assert teacher(x, torch.tensor([-1, known]))["label"].tolist() == [2, known]
 
 
 @pytest.mark.parametrize("dims", [2, 3])

@@ -199,3 +199,9 @@ def test_head_names_wrong_channels(shape):
 def test_head_refuses_instance_norm():
     with pytest.raises(ConfigError, match="norm='instance'"):
         PooledConnector(3, 4, hidden_channels=8, norm="instance")
+
+
+@pytest.mark.parametrize(("norm", "bias"), [("batch", False), (None, True)])
+def test_a_hidden_layer_has_a_bias_where_no_norm_brings_one(norm, bias):
+    hidden = PooledConnector(3, 4, hidden_channels=8, norm=norm).layers.hidden
+    assert (hidden.bias is not None) == bias

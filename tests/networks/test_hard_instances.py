@@ -27,7 +27,8 @@ def test_matches_plain_loop(threshold, classes):
 
 
 def test_at_one_all_are_kept_and_unlabelled_bags_are_left_alone():
-    sure = torch.tensor([[-50.0, 50.0]]).expand(7, 2)
+    sure = torch.tensor([[-50.0, 50.0]]).repeat(7, 1)  # a probability of exactly 1
+    sure[0] = 0  # the least of its bag
     assert HardInstances(1.0)(sure, BAG, torch.ones(3, dtype=torch.long)).all()
     assert HardInstances(0.5)(sure[:3], BAG[:3], torch.tensor([-1])).all()
 

@@ -27,6 +27,7 @@ def test_logits_are_those_of_the_formula(monkeypatch):
     """e^{g/tau} / Z against K / M, with Z from the first batch, in plain loops."""
     memory, (x, y), index = bank(), embeddings(), torch.tensor([2, 0, 9])
     drawn = torch.randint(9, (3, 6))
+    drawn[:, 0] = index.clamp(max=8)  # where the sample itself would be, were it not left out
     monkeypatch.setattr(torch, "randint", lambda *args, **kwargs: drawn)
     banks = {"input": memory.target_bank.clone(), "target": memory.input_bank.clone()}
     given = memory(x, y, index)
@@ -51,7 +52,7 @@ def test_z_stays_that_of_the_first_batch():
 
 
 def test_remembers_after_the_backward_and_only_what_it_saw():
-    memory, (x, y), index = bank(), embeddings(), torch.tensor([2, 0, 9])
+    memory, (x, y), index = bank(momentum=0.8), embeddings(), torch.tensor([2, 0, 9])
     before = memory.input_bank.clone(), memory.target_bank.clone()
     given = memory(x, y, index)
     CRDLoss()(given["input"], given["target"]).backward()
@@ -59,9 +60,26 @@ def test_remembers_after_the_backward_and_only_what_it_saw():
     assert torch.equal(memory.input_bank, before[0])
     memory.remember()
     for now, then, rows in zip((memory.input_bank, memory.target_bank), before, (x, y), strict=True):
-        torch.testing.assert_close(now[index], normalize(0.5 * then[index] + 0.5 * rows.detach(), dim=1))
+        torch.testing.assert_close(now[index], normalize(0.8 * then[index] + 0.2 * rows.detach(), dim=1))
         others = [i for i in range(10) if i not in index]
         assert torch.equal(now[others], then[others])
+
+
+def test_the_next_batch_meets_the_last_one():
+    memory, (x, y), index = bank(), embeddings(), torch.tensor([2, 0, 9])
+    expected = copy.deepcopy(memory)
+    expected(x, y, index)
+    expected.remember()
+    memory(x, y, index)
+    memory(*embeddings(), torch.tensor([3, 4, 5]))
+    assert torch.equal(memory.input_bank, expected.input_bank)
+    assert torch.equal(memory.target_bank, expected.target_bank)
+
+
+def test_rows_start_with_a_length_of_about_one():
+    memory = MemoryBank(200)
+    for rows in (memory.input_bank, memory.target_bank):
+        assert rows.square().sum(1).mean().item() == pytest.approx(1, rel=0.05)
 
 
 def test_eval_mode_remembers_nothing():

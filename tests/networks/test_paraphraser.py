@@ -21,6 +21,12 @@ def test_factors_fit_each_other(dims):
     assert translator(student).shape == (2, 3, *[7] * dims)
 
 
+def test_layers_are_as_leaky_as_the_papers():
+    for network, count in ((Paraphraser(2, 4), 5), (Translator(2, 3, 4), 3)):
+        leaky = [layer for layer in network.modules() if isinstance(layer, torch.nn.LeakyReLU)]
+        assert [layer.negative_slope for layer in leaky] == [0.1] * count
+
+
 def test_learns_to_say_a_map_back():
     paraphraser, x = Paraphraser(2, 4, rate=1.0), torch.randn(4, 4, 6, 6)
     optimizer = torch.optim.Adam(paraphraser.parameters(), lr=0.01)

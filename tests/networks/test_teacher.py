@@ -175,3 +175,17 @@ def test_a_fast_teacher_given_in_train_mode_keeps_its_statistics(monkeypatch, ke
 def test_a_compiled_teacher_is_not_made_fast_behind_ones_back():
     with pytest.raises(ConfigError, match="compile"):
         Teacher(torch.compile(Classifier(), backend="eager"), fast=True)(images())
+
+
+def test_what_was_made_fast_is_made_anew_when_the_network_moves(monkeypatch):
+    dtypes = []
+
+    def choose(net, inputs, tapped):
+        dtypes.append(net.head.weight.dtype)
+        return FastChoice(net)
+
+    monkeypatch.setattr("monai_kd.networks.teacher.choose_fast", choose)
+    teacher, x = Teacher(Classifier(), fast=True), images()
+    for _ in range(2):
+        teacher(x)
+    assert teacher.double()(x.double()).dtype == torch.float64 and dtypes == [torch.float32, torch.float64]

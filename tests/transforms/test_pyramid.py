@@ -42,7 +42,7 @@ def test_finer_detail_than_the_lower_magnification_shows_is_averaged_away():
 def test_kind_is_kept_and_whole_numbers_become_means():
     picture = np.array([[[0, 255], [255, 255]]], dtype=np.uint8)
     (small,) = Pyramid(2)(picture)
-    assert isinstance(small, np.ndarray) and small.item() == 191.25
+    assert isinstance(small, np.ndarray) and small.item() == 191.25 and small.dtype == np.float32
     assert Pyramid(2)(torch.ones(1, 2, 2, dtype=torch.float64))[0].dtype == torch.float64
 
 

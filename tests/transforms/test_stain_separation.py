@@ -36,6 +36,11 @@ def test_a_mixture_is_told_apart(stain_set):
     torch.testing.assert_close(found, amounts)
 
 
+def test_what_two_stains_leave_over_is_at_right_angles_to_them_and_of_length_one():
+    hematoxylin, eosin, residual = stain_matrix("he")
+    assert [float(residual @ x) for x in (hematoxylin, eosin, residual)] == pytest.approx([0, 0, 1])
+
+
 def test_separation_and_combination_are_inverse(slide):
     image = torch.from_numpy(slide)
     for stain_set in STAIN_SETS:

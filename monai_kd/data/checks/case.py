@@ -14,6 +14,7 @@ from monai_kd.data.checks.geometry import compare_geometry
 from monai_kd.data.checks.labels import check_class, check_label_file
 from monai_kd.data.checks.leaks import Case
 from monai_kd.data.checks.report import Finding
+from monai_kd.data.side_vectors import looks_like_vector
 
 __all__ = ["check_case", "find_files", "job"]
 
@@ -35,7 +36,7 @@ def find_files(case: Case, keys: Sequence[str] | None, folder: Path) -> Iterator
     for key in dict.fromkeys(("image", *keys)):
         if isinstance(raw.get(key), str):
             case.files[key] = os.path.normpath(raw[key])
-        else:
+        elif key == "image" or not looks_like_vector(raw.get(key)):  # a vector is looked at beside those of others
             yield Finding("error", "K30", f"{key!r} is missing or not a path", item=case.item)
     if isinstance(raw.get("label"), str):
         case.files["label"] = os.path.normpath(raw["label"])

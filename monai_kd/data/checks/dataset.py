@@ -19,6 +19,7 @@ from monai_kd.data.checks.geometry import mixtures, ranges
 from monai_kd.data.checks.labels import check_classes
 from monai_kd.data.checks.leaks import Case, check_folds, check_leaks, name_parts
 from monai_kd.data.checks.report import DatasetReport, Finding
+from monai_kd.data.checks.vectors import check_vectors, vector_lengths
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
@@ -40,7 +41,8 @@ def check_dataset(
 
     Each file is read to its last byte (with its checksum, where it has one) and must hold finite numbers; a header that
     declares more than the file can hold is not believed, so nothing of that size is allocated. The files of a case must
-    lie on one grid, labels must be in range, and no patient and no image may be in two sections or folds.
+    lie on one grid, labels must be in range, and no patient and no image may be in two sections or folds. Side vectors,
+    lists of numbers, must be of one length and finite.
 
     A flipped bit in a file without a checksum of its own (`.nii`, `.dcm`, `.npy`, `.bmp`) is still an image. It is
     found with `checksums`: the SHA-256 of every file and of the list, from when they were last known to be sound.
@@ -49,7 +51,8 @@ def check_dataset(
         path: a `dataset.json` (see :func:`load_datalist`), or its folder.
         num_classes: labels are 0 to num_classes - 1; None takes the number of `labels` in the file, if there are any.
         multilabel: a label is a list of zeros and ones; None looks.
-        keys: of the files of an item, besides its label; None takes `image` and all that look like files.
+        keys: of the files and side vectors of an item, besides its label; None takes `image` and all that look like
+            files or lists of numbers.
         max_voxels: most voxels of one file; a header that declares more is refused.
         workers: threads that read files.
         checksums: a file as of `sha256sum`, with paths from the list's folder. If there is none it is written, unless
@@ -91,7 +94,8 @@ def check_dataset(
         report.findings += check_case(case, read, num_classes, multilabel, unlabeled)
     found = [(key, read[job(case, key)]) for case in cases for key in case.files]
     good = [(key, facts) for key, facts in found if isinstance(facts, FileFacts)]
-    report.findings += [*mixtures(good), *check_folds(cases), *check_leaks(cases)]
+    vectors = vector_lengths(cases, keys)
+    report.findings += [*mixtures(good), *check_vectors(cases, vectors), *check_folds(cases), *check_leaks(cases)]
     parts: dict[str, list[list[int]]] = defaultdict(list)
     for case in cases:
         if case.classes is not None:
@@ -106,6 +110,8 @@ def check_dataset(
         report.shapes[key] = ranges(f.shape for k, f in good if k == key)  # type: ignore[assignment]
         if any(f.spacing for k, f in good if k == key):
             report.spacings[key] = ranges(f.spacing for k, f in good if k == key and f.spacing)
+    for key, lengths in vectors.items():
+        report.shapes.setdefault(key, ranges((length,) for length in lengths))  # type: ignore[arg-type]
     if checksums is not None and os.path.isfile(checksums):
         report.findings += compare_checksums(Path(checksums), file, cases, workers)
     elif checksums is not None and report.ok:

@@ -11,7 +11,12 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from monai_kd.commands.trial import Trial
+from monai_kd.inferers import Pass
+from monai_kd.metrics import macro_auc
 from monai_kd.recipes import load_recipe
+from tests.bundles.histology_patch_classification.workflows import CONFIGS
+from tests.bundles.workflows import run
 from tests.slides import write_slide
 
 
@@ -43,6 +48,45 @@ def test_evaluation_names_the_two_classes(make, tmp_path):
     assert record["classes"] == ["rest", "positive"] and "bags" in record["setting"]
 
 
+def test_the_bag_classifier_is_published_and_tested_beside_the_student(make, tmp_path):
+    files, out = (load_recipe("weno").path, "bags.yaml"), tmp_path / "output" / "distilled"
+    trained = run(make(*files, batch_size=3, **{"train::trainer::epoch_length": 2}))
+    teacher = trained.parser.get_parsed_content("bag_teacher")
+    tested = run(make(*files, "evaluate.yaml", "evaluate_bags.yaml", batch_size=3))
+    parser, state = tested.parser, tested.evaluator.state
+    again, student = (parser.get_parsed_content(key) for key in ("bag_teacher", "network"))
+    assert again is not teacher and all(v.equal(teacher.state_dict()[k]) for k, v in again.state_dict().items())
+    assert (tmp_path / "models" / "model.bag_teacher.pt").is_file()
+
+    noted = Pass(taps={"feature": parser.get_parsed_content("layers")["student"]})
+    items: dict = {}
+    for item in parser.get_parsed_content("validate::dataset"):
+        items.setdefault(item["group"], []).append(item)
+    with np.load(out / "bags.npz") as archive, np.load(out / "predictions.npz") as patches, torch.no_grad():
+        assert sorted(archive["case"]) == sorted(items) == sorted(set(patches["group"]))
+        for name, label, probability in zip(archive["case"], archive["label"], archive["probability"], strict=True):
+            images = torch.stack([item["image"] for item in items[name]])
+            features = noted.run("student", student.eval(), [images])["student.feature"]
+            logits = teacher.eval()(features, torch.zeros(len(images), dtype=torch.long))["logits"][0]
+            assert probability == pytest.approx(logits.double().softmax(0).numpy(), abs=1e-5)
+            assert (
+                label == max(item["label"] for item in items[name]) == patches["label"][patches["group"] == name].max()
+            )
+        label, score = archive["label"], archive["probability"]
+        highest = np.array([patches["probability"][patches["group"] == name, 1].max() for name in archive["case"]])
+    lines = dict(line.split(",") for line in (out / "metrics.csv").read_text().splitlines())
+    assert float(lines["val_bag_teacher_auc"]) == state.metrics["val_bag_teacher_auc"]
+    assert state.metrics["val_bag_teacher_auc"] == pytest.approx(macro_auc(label, score))
+    assert state.metrics["val_bag_max_auc"] == pytest.approx(macro_auc(label, np.stack([1 - highest, highest], 1)))
+
+
+def test_a_trial_tests_bags_too(tmp_path):
+    trial = Trial("weno", CONFIGS.parent, tmp_path, tmp_path / "m.pt", config_file=["bags.yaml", "slides.yaml"])
+    assert trial.tests == ["evaluate", "evaluate_bags"]
+    words = trial.words(*trial.tests)
+    assert words[words.index("--config_file") + 1] == "bags.yaml,slides.yaml,evaluate,evaluate_bags"
+
+
 @pytest.fixture
 def slides(tmp_path) -> str:
     """Two slides to train, one to validate and one to test."""
@@ -71,6 +115,8 @@ def test_bags_of_whole_slides(make, slides, tmp_path):
     workflow.run()
     workflow.finalize()
     assert any(not v.equal(before[k]) for k, v in workflow.trainer.network.named_parameters())
-    make(*files, "evaluate.yaml", **given).run()
+    make(*files, "evaluate.yaml", "evaluate_bags.yaml", **given).run()
+    with np.load(tmp_path / "output" / "distilled" / "bags.npz") as archive:
+        assert dict(zip(archive["case"], archive["label"], strict=True)) == {"d": 1, "e": 0}
     with np.load(tmp_path / "output" / "distilled" / "predictions.npz") as archive:
         assert set(archive["group"]) == {"d", "e"} and {name[0] for name in archive["case"]} == {"d", "e"}
