@@ -40,7 +40,6 @@ from tests.nets import (
 def test_is_monais_trainer_with_monais_iteration():
     assert issubclass(DistillationTrainer, SupervisedTrainer)
     assert DistillationTrainer._iteration is SupervisedTrainer._iteration
-    assert DistillationTrainer.run is SupervisedTrainer.run
 
 
 def test_trains_as_monais_trainer_does_where_there_is_no_teacher():
