@@ -22,7 +22,7 @@ def read_overrides(tokens: Sequence[str]) -> dict[str, Any]:
         tokens: what was typed, split into words.
 
     Raises:
-        ConfigError: a word that belongs to no key.
+        ConfigError: a word that belongs to no key, or `true` and `false`, which are no Python: text, and so both true.
 
     Example::
 
@@ -40,6 +40,11 @@ def read_overrides(tokens: Sequence[str]) -> dict[str, Any]:
         found.update(overrides)
 
     fire.Fire(capture, command=list(tokens))
+    for key, value in found.items():
+        if isinstance(value, str) and value in ("true", "false"):
+            raise ConfigError(
+                f"{value} is text here, and any text is true", where=f"--{key}", fix="write True or False"
+            )
     return found
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 import monai.bundle
 
@@ -46,5 +47,5 @@ def command_line(composed: Composition) -> str:
     """The command that does the same as `run`, typed in the same folder."""
     config_file = [str(file) for file in composed.files]
     given = {"config_file": config_file, **composed.options, "bundle_root": str(composed.bundle), **composed.overrides}
-    scripts = f"PYTHONPATH={composed.bundle} " if (composed.bundle / "scripts").is_dir() else ""
+    scripts = f"PYTHONPATH={shlex.quote(str(composed.bundle))} " if (composed.bundle / "scripts").is_dir() else ""
     return f"{scripts}python -m monai.bundle run " + " ".join(typed(key, value) for key, value in given.items())

@@ -216,7 +216,7 @@ def _item(
         if not isinstance(raw.get(key), str):
             raise DataError(f"{key!r} is missing or not a path", where=where, fix=f"keys: {', '.join(raw) or 'none'}")
         item[key] = os.path.normpath(folder / raw[key])
-        if not os.path.isfile(item[key]):
+        if not (os.path.isfile(item[key]) or (key != "label" and os.path.isdir(item[key]))):  # a DICOM series' folder
             raise DataError(f"{key!r}: there is no file {item[key]}", where=where)
     if "label" not in keys:
         item["label"] = read(label, where, num_classes)

@@ -42,3 +42,9 @@ def test_what_is_typed_is_read_again(given):
 def test_a_word_without_a_key_is_refused():
     with pytest.raises(ConfigError, match=r"'image_2\]' belongs to no --key"):
         read_overrides(["--views", "[image,", "image_2]"])
+
+
+@pytest.mark.parametrize("word", ["true", "false"])
+def test_words_that_are_no_python_are_refused_since_any_text_is_true(word):
+    with pytest.raises(ConfigError, match=f"--resume: {word} is text here.*write True or False"):
+        read_overrides(["--resume", word])

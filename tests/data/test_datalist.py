@@ -178,3 +178,12 @@ def test_labels_may_be_files(tmp_path):
 def test_a_volume_is_called_by_its_name_without_both_endings(tmp_path):
     (tmp_path / "a.nii.gz").touch()
     assert load_datalist(dataset(tmp_path, training=[{"image": "a.nii.gz", "label": 0}]))[0]["case"] == "a"
+
+
+def test_a_folder_is_the_image_of_a_series_and_no_label(tmp_path):
+    (tmp_path / "series").mkdir()
+    volume = {"image": "series", "label": picture(tmp_path / "mask.png")}
+    (item,) = load_datalist(dataset(tmp_path, training=[volume]), keys=["label"])
+    assert item["image"] == str(tmp_path / "series") and item["case"] == "series"
+    with pytest.raises(DataError, match="'label': there is no file"):
+        load_datalist(dataset(tmp_path, training=[{**volume, "label": "series"}]), keys=["label"])
