@@ -114,13 +114,10 @@ def read_table(
         raise DataError("holds no rows", where=str(file))
     masks = not findings and any(row[label_column] and (file.parent / row[label_column]).is_file() for _, row in rows)
     labels = findings or label_column
-    entries = [
-        _entry(file, number, row, image_column, labels, group_column, split_column, masks) for number, row in rows
+    return [
+        _entry(file, number, row, image_column, labels, group_column, split_column, masks, vectors)
+        for number, row in rows
     ]
-    for i, (_, row) in enumerate(rows if vectors else ()):
-        found = {key: [_measured(row, name, entries[i].where) for name in names] for key, names in vectors.items()}
-        entries[i] = entries[i]._replace(vectors=found)
-    return entries
 
 
 def _entry(
@@ -132,6 +129,7 @@ def _entry(
     group_column: str | None,
     split_column: str | None,
     masks: bool,
+    vectors: Mapping[str, Sequence[str]],
 ) -> Entry:
     where = f"{file}, line {number}"
 
@@ -166,7 +164,8 @@ def _entry(
         label = tuple(map(finding, label_column))
     else:
         label = path(label_column) if masks else cell(label_column)
-    return Entry(path(image_column), label, where, cell(group_column) if group_column else None, section)
+    numbers = {key: [_measured(row, column, where) for column in columns] for key, columns in vectors.items()}
+    return Entry(path(image_column), label, where, cell(group_column) if group_column else None, section, numbers)
 
 
 def _measured(row: Mapping[str, str | None], column: str, where: str) -> float:

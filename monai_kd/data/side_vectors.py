@@ -71,17 +71,17 @@ def looks_like_vector(value: Any) -> bool:
     return isinstance(value, list) and any(type(number) in (int, float) for number in value)
 
 
-def wrong_form(value: Any, length: int | None = None) -> str:
+def wrong_form(value: Any, length: int) -> str:
     """What keeps a value from being a list of so many numbers; empty if nothing does.
 
     Args:
         value: of an item.
-        length: how many it must have; None is any.
+        length: how many it must have.
 
     Example::
 
         >>> from monai_kd.data.side_vectors import wrong_form
-        >>> wrong_form([0.2, True])
+        >>> wrong_form([0.2, True], 2)
         'holds a bool at place 1, not a number'
     """
     if not isinstance(value, list):
@@ -89,9 +89,7 @@ def wrong_form(value: Any, length: int | None = None) -> str:
     for place, number in enumerate(value):
         if type(number) not in (int, float):
             return f"holds a {type(number).__name__} at place {place}, not a number"
-    if len(value) == length or (length is None and value):
-        return ""
-    return f"has {len(value)} numbers, expected {'some' if length is None else length}"
+    return "" if len(value) == length else f"has {len(value)} numbers, expected {length}"
 
 
 def not_finite(value: list) -> str:

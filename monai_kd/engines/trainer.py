@@ -105,10 +105,9 @@ class DistillationTrainer(SupervisedTrainer):
         if not isinstance(inferer, DistillationInferer):
             raise ConfigError(f"inferer must be a DistillationInferer, got {type(inferer).__name__}")
         self.pred = pred or inferer.prediction
-        self.label = label
         kwargs.setdefault("decollate", kwargs.get("postprocessing") is not None)
         kwargs.setdefault("optim_set_to_none", True)
-        published = Publish(IterationEvents.LOSS_COMPLETED, self.label, self.pred)
+        published = Publish(IterationEvents.LOSS_COMPLETED, label, self.pred)
         sync = SyncGradients()  # before the user's handlers, which may clip gradients or copy the student
         first = [*([FiniteLoss(), TeacherGuard()] if guards else []), *([sync] if is_distributed() else [])]
         kwargs.update(

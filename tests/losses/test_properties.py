@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -43,19 +44,19 @@ class Case:
     value: Callable[[Given], Tensor]
     classes: int = 2  # at least
     space: tuple[int, int] = (0, 3)  # dimensions, from and to
-    below_zero: bool = False  # can be negative
+    least: float = 0.0  # value
 
 
-def simple(loss: Callable[[], nn.Module], space: tuple[int, int] = (1, 3), **kwargs) -> Case:
-    return Case(lambda g: loss()(g.student, g.teacher), space=space, **kwargs)
+def simple(loss: Callable[[], nn.Module], space: tuple[int, int] = (1, 3), least: float = 0.0) -> Case:
+    return Case(lambda g: loss()(g.student, g.teacher), space=space, least=least)
 
 
-def tempered(loss: Callable[..., nn.Module], space: tuple[int, int] = (0, 3), **kwargs) -> Case:
-    return Case(lambda g: loss(temperature=g.temperature)(g.student, g.teacher), space=space, **kwargs)
+def tempered(loss: Callable[..., nn.Module], space: tuple[int, int] = (0, 3)) -> Case:
+    return Case(lambda g: loss(temperature=g.temperature)(g.student, g.teacher), space=space)
 
 
-def labelled(loss: Callable[[], nn.Module], space: tuple[int, int] = (0, 3), **kwargs) -> Case:
-    return Case(lambda g: loss()(g.student, g.teacher, g.label), space=space, **kwargs)
+def labelled(loss: Callable[[], nn.Module], classes: int = 2) -> Case:
+    return Case(lambda g: loss()(g.student, g.teacher, g.label), classes=classes)
 
 
 def by_class(loss: Callable[[int], nn.Module]) -> Case:
@@ -77,7 +78,7 @@ CASES = {
     "BoundaryKD": Case(lambda g: kd.BoundaryKDLoss(1, g.temperature)(g.student, g.teacher, g.label), space=(1, 3)),
     "BoxTransfer": Case(lambda g: kd.BoxTransferLoss()(boxes(g.student), boxes(g.teacher)), classes=4, space=(0, 0)),
     "CAMTransfer": simple(kd.CAMTransferLoss),
-    "CRD": Case(lambda g: kd.CRDLoss()(g.student, g.teacher), space=(0, 0), below_zero=True),
+    "CRD": Case(lambda g: kd.CRDLoss()(g.student, g.teacher), space=(0, 0), least=-math.inf),
     "ChannelGram": simple(kd.ChannelGramLoss),
     "ChannelWiseKD": tempered(kd.ChannelWiseKDLoss, space=(1, 3)),
     "ClassGuidedContrastive": Case(
@@ -94,7 +95,11 @@ CASES = {
     "CrossPseudoSupervision": simple(kd.CrossPseudoSupervisionLoss, space=(0, 3)),
     "CurriculumKD": Case(lambda g: kd.CurriculumKDLoss()(g.student, g.teacher, torch.tensor(g.temperature))),
     "DIST": tempered(kd.DISTLoss),
-    "DKD": Case(lambda g: kd.DKDLoss(temperature=g.temperature)(g.student, g.teacher, g.label), classes=3),
+    "DKD": Case(
+        lambda g: kd.DKDLoss(temperature=g.temperature)(g.student, g.teacher, g.label),
+        classes=3,
+        least=-1e-7,  # float64's rounding of logits of 6e4
+    ),
     "FSP": Case(lambda g: kd.FSPLoss()(g.student, g.student, g.teacher, g.teacher), space=(1, 3)),
     "FactorTransfer": simple(kd.FactorTransferLoss),
     "GazeTransfer": Case(
@@ -110,10 +115,10 @@ CASES = {
     ),
     "LogitMSE": simple(kd.LogitMSELoss, space=(0, 3)),
     "LogitStandardizedKD": tempered(kd.LogitStandardizedKDLoss),
-    "LowRank": Case(lambda g: kd.LowRankLoss()(g.student, g.teacher), below_zero=True),
+    "LowRank": Case(lambda g: kd.LowRankLoss()(g.student, g.teacher), least=-math.inf),
     "MGD": simple(kd.MGDLoss),
     "MarginKD": labelled(kd.MarginKDLoss),
-    "NST": simple(kd.NSTLoss),
+    "NST": simple(kd.NSTLoss, least=-1e-5),  # float32's rounding of sums that cancel
     "NTXent": simple(kd.NTXentLoss, space=(0, 0)),
     "OFAKD": labelled(kd.OFAKDLoss, classes=3),
     "OFD": simple(kd.OFDLoss, space=(0, 3)),
@@ -129,7 +134,7 @@ CASES = {
     "RKD": simple(kd.RKDLoss),
     "RegionAffinity": by_class(kd.RegionAffinityLoss),
     "RegionContext": by_class(kd.RegionContextLoss),
-    "SRD": simple(kd.SRDLoss, space=(0, 3), below_zero=True),
+    "SRD": simple(kd.SRDLoss, space=(0, 3), least=-math.inf),
     "SampleRelation": simple(kd.SampleRelationLoss),
     "SelfSupervisedSimilarity": Case(
         lambda g: kd.SelfSupervisedSimilarityLoss(g.temperature)(g.student, 2 - g.student, g.teacher, 1 + g.teacher),
@@ -147,7 +152,7 @@ CASES = {
     "VICReg": Case(lambda g: kd.VICRegLoss()(g.student, g.teacher), space=(0, 0)),
     "VID": Case(
         lambda g: kd.VIDLoss()(g.student, g.teacher, torch.full((g.student.shape[1],), g.temperature)),
-        below_zero=True,
+        least=-math.inf,
     ),
 }
 # At the teacher these are 0, without a gradient. DIST is not here: answers that are all alike have no correlation, with
@@ -188,7 +193,7 @@ def check(case: Case, given: Given) -> Tensor:
     case.value(wide).backward()
     assert given.student.grad is not None and wide.student.grad is not None
     assert torch.isfinite(wide.student.grad).all(), "in float32"
-    held = wide.student.grad.abs() < torch.finfo(given.student.dtype).max / 2
+    held = wide.student.grad.to(given.student.dtype).isfinite()
     assert torch.isfinite(given.student.grad[held]).all(), given.student.dtype
     return value.detach()
 
@@ -199,9 +204,7 @@ def test_numbers_of_any_size(name):
 
     @given(example=examples(case))
     def search(example):
-        value = check(case, example)
-        sizes = [float(x.detach().abs().max()) for x in (example.student, example.teacher)]
-        assert case.below_zero or value >= -1e-12 * max(1.0, *sizes)  # up to float64's rounding
+        assert check(case, example) >= case.least
 
     search()
 
