@@ -2,14 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line, `monai-kd` or `python -m monai_kd`: a thin layer over `monai.bundle`.
 
-Exit status: 0, done; 1, an error of monai_kd, told in one line, or a check that found one; 2, wrong usage.
+Exit status: 0, done; 1, an error, told in one line if it is monai_kd's or of something that cannot be built, or a check
+that found one; 2, wrong usage; 130, interrupted.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from typing import NoReturn
 
 import monai_kd
 
@@ -89,6 +93,9 @@ def _parser() -> argparse.ArgumentParser:
     ):
         datalist.add_argument(f"--{column}-column", metavar="NAME", help=f"of a CSV: the column of the {text}")
     datalist.add_argument(
+        "--file", metavar="KEY=NAME", action="append", help="of a CSV: more files, and the column of their paths"
+    )
+    datalist.add_argument(
         "--vector", metavar="KEY=NAMES", action="append", help="of a CSV: a vector, and the columns of its numbers"
     )
 
@@ -120,29 +127,29 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
     if args.command in ("list", "show", "path"):
         from monai_kd.commands import shelf
 
-        print(shelf.table(args.kind) if args.command == "list" else getattr(shelf, args.command)(args.id))
+        _tell(shelf.table(args.kind) if args.command == "list" else getattr(shelf, args.command)(args.id))
     elif args.command == "report":
         from monai_kd.report import write_report
 
-        print(write_report(args.directory))
+        _tell(write_report(args.directory))
     elif args.command == "check-data":
         from monai_kd.commands.check_data import check_data
 
         text, status = check_data(**given)
-        print(text)
+        _tell(text)
     elif args.command == "check-bundle":
         from monai_kd.commands.check_bundle import check_bundle
 
         text, status = check_bundle(args.folder)
-        print(text)
+        _tell(text)
     elif args.command == "datalist":
         from monai_kd.commands.datalist import write_datalist
 
-        print(write_datalist(**given))
+        _tell(write_datalist(**given))
     elif args.command == "compare":
         from monai_kd.commands.compare import compare
 
-        print(compare(**given, tokens=tokens))
+        _tell(compare(**given, tokens=tokens))
     else:
         from monai_kd.commands.composition import compose
         from monai_kd.commands.teacher import compare_with_teacher, teacher_overrides
@@ -162,7 +169,7 @@ def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
         else:
             from monai_kd.commands.pack import pack
 
-            print(pack(composed, args.out))
+            _tell(pack(composed, args.out))
     return status
 
 
@@ -176,24 +183,50 @@ def main(argv: Sequence[str] | None = None) -> int:
     args, tokens = parser.parse_known_args(argv)
     if tokens and args.command not in ("run", "pack", "compare"):
         parser.error(f"unrecognized arguments: {' '.join(tokens)}")
+    debug = getattr(args, "debug", False)
     try:
         return _dispatch(args, tokens)
+    except KeyboardInterrupt as stop:
+        if debug:
+            raise
+        print("; ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
+        return 130
     except Exception as error:
-        message = _ours(error)
-        if message is None or getattr(args, "debug", False):
+        from monai_kd.commands.failure import failure
+
+        message = None if debug else failure(error)
+        if message is None:
             raise
         print(f"error: {message}", file=sys.stderr)
         return 1
 
 
-def _ours(error: BaseException | None) -> str | None:
-    """In one line, the error of monai_kd that `error` is or was raised from: MONAI wraps what a config raises."""
-    from monai_kd.utils.errors import DistillationError
+def _tell(text: object) -> None:
+    """Print, and end quietly where nobody reads on: `monai-kd list | head -1`."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # or the interpreter's last flush would fail, too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
-    while error is not None and not isinstance(error, DistillationError):
-        error = error.__cause__
-    return None if error is None else " ".join(str(error).split())
+
+def program() -> NoReturn:
+    """Be the process: do as `main`, and after an error end at once.
+
+    Threads that load data may then still run, and the interpreter's own end would abort in them (exit status 134).
+    """
+    try:
+        status = main()
+    except (Exception, KeyboardInterrupt) as error:
+        traceback.print_exc()
+        status = 130 if isinstance(error, KeyboardInterrupt) else 1
+    if status == 0:
+        sys.exit()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

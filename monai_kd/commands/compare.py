@@ -16,7 +16,7 @@ from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 
 from monai_kd.commands import check_bundle
-from monai_kd.commands.composition import Composition, compose, config_files, in_bundle, several
+from monai_kd.commands.composition import Composition, compose, config_files, in_bundle, left_to, several
 from monai_kd.commands.overrides import read_overrides
 from monai_kd.commands.reached import reached
 from monai_kd.commands.run import refuse_published
@@ -148,8 +148,7 @@ def plan(
     if teacher or "train_teacher" not in own:
         return [], trials
     # what train_teacher.yaml says of the teacher (every label there is, its own network) stays so
-    fixed = ConfigParser.load_config_file(own["train_teacher"])
-    over = {k: v for k, v in given.items() if not any(k == f or k.startswith(f"{f}::") for f in fixed)}
+    over = left_to(own["train_teacher"], given)
     learnt = trial("train_teacher", "teacher", over, _teacher_weights(alone))
     read = reached(composed(learnt).merged())
     teaching = {"teacher": replace(learnt, read=frozenset(read))}

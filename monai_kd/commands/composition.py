@@ -12,15 +12,14 @@ from typing import Any, NamedTuple
 import monai.bundle
 from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser, update_kwargs
-from monai.bundle.utils import merge_kv
 
 import monai_kd
-from monai_kd.commands.overrides import read_overrides
-from monai_kd.recipes import Recipe, check_keys, list_recipes, load_recipe
+from monai_kd.commands.overrides import read_overrides, typed
+from monai_kd.recipes import Recipe, check_keys, check_paths, lay_over, list_recipes, load_recipe
 from monai_kd.utils.bundle import ENDINGS, config_files, importable, in_bundle
 from monai_kd.utils.errors import ConfigError, UnknownNameError, suggest
 
-__all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "merge", "several"]
+__all__ = ["Composition", "compose", "config_files", "importable", "in_bundle", "left_to", "merge", "several"]
 
 _PUBLISHED = "inference::"
 _RECIPES = Path(monai_kd.__file__).resolve().parent / "recipes"
@@ -33,7 +32,9 @@ class Composition(NamedTuple):
     bundle: Path
     recipe: Recipe
     files: list[Path]
-    """`train.yaml`, the recipe, and more, in the order in which they are laid over each other."""
+    """`train.yaml`, the recipe, and more, in the order in which they are laid over each other. An override of the
+    bundle's own, such as `train_teacher`, comes after files that were named by their path: it has the last word on what
+    it is about, the teacher's network, whichever network they say is the student's."""
     overrides: dict[str, Any]
     """Keys and values laid over the files."""
     options: dict[str, Any]
@@ -42,6 +43,11 @@ class Composition(NamedTuple):
     """Files that were named by their path: not those of the package, nor of the bundle's `configs`."""
     published: Mapping[str, Any] = MappingProxyType({})
     """Keys and values laid over the bundle's `inference`, for `pack`."""
+
+    @property
+    def theirs(self) -> list[Path]:
+        """Of `files`, those that were named by their path and are no recipe."""
+        return [file for file in self.files if file in self.named and file != self.recipe.path]
 
     @property
     def info(self) -> dict[str, Any]:
@@ -61,12 +67,7 @@ def merge(files: Sequence[Path], overrides: Mapping[str, Any] | None = None) -> 
     """
     parser = ConfigParser({})
     for source, layer in [*((file.name, _read(file)) for file in files), ("command line", overrides or {})]:
-        for key, value in layer.items():
-            try:
-                merge_kv(parser, key, value)
-            except (KeyError, ValueError, IndexError) as error:
-                why = str(error.args[0]).splitlines()[0].replace("query key: ", "what is below has no ")
-                raise ConfigError(f"cannot set {key!r}", where=source, why=why) from error
+        lay_over(parser, layer, source)
     return parser.get()
 
 
@@ -106,18 +107,25 @@ def compose(
     if config_file is not None:
         more = DefaultParseValue(config_file)
     recipe = _recipe(name, folder)
-    files = [in_bundle(folder, "train"), recipe.path, *(_laid_over(folder, f) for f in several(more))]
-    own = {(folder / "configs").resolve(), _RECIPES}
-    read += [file for file in files if file.resolve().parent not in own]
+    laid, own = [_laid_over(folder, file) for file in several(more)], (folder / "configs").resolve()
+    named = [file for file in (recipe.path, *laid) if file.resolve().parent not in (own, _RECIPES)]
+    if recipe.path.resolve().parent == own:
+        first = [file for file in laid if file in named]
+        laid = [file for file in laid if file not in named]
+        files = [in_bundle(folder, "train"), *first, recipe.path, *laid]
+    else:
+        files = [in_bundle(folder, "train"), recipe.path, *laid]
     published = {key: given.pop(key) for key in sorted(given) if key.startswith(_PUBLISHED)}
     given = {**(below or {}), **given}
     overrides = {k: "$None" if v is None else v for k, v in given.items()}  # MONAI ignores an override that is None
     base, *overlays = (_read(file) for file in files)
     published = {k.removeprefix(_PUBLISHED): "$None" if v is None else v for k, v in published.items()}
-    composed = Composition(folder, recipe, files, overrides, options, tuple(read), published)
+    composed = Composition(folder, recipe, files, overrides, options, (*read, *named), published)
     _check_kind(composed)
     check_keys({**base, **dict.fromkeys(_read_by_monai(options))}, [*overlays, overrides])
-    _check_labels(composed, composed.merged())  # and what cannot be merged fails here rather than inside MONAI
+    merged = composed.merged()  # and what cannot be merged fails here rather than inside MONAI
+    check_paths(base, [*overlays, overrides], merged)
+    _check_labels(composed, merged)
     return composed
 
 
@@ -135,6 +143,11 @@ def _recipe(name: str, bundle: Path) -> Recipe:
     own = {file.stem: Recipe(file) for file in config_files(bundle) if file.stem not in alone}
     if name in mine or Path(name).suffix in ENDINGS:
         return load_recipe(name)
+    if name.startswith("inference") and (name in own or name == "inference"):
+        files = [str(in_bundle(bundle, stem)) for stem in dict.fromkeys(("inference", name))]
+        given = typed("config_file", files if len(files) > 1 else files[0])
+        fix = f"python -m monai.bundle run {typed('bundle_root', str(bundle))} {given}"
+        raise ConfigError("is no training; the student's inference needs MONAI alone", where=repr(name), fix=fix)
     if name not in own:
         fix = suggest(name, [*mine, *own], "recipes, and overrides of the bundle", limit=50)
         raise UnknownNameError(f"no recipe {name!r}", fix=fix)
@@ -153,6 +166,17 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError("holds no keys and values", where=str(file))
     return config
+
+
+def left_to(file: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Those overrides of a student that an override of the bundle's own, such as `train_teacher`, does not speak of.
+
+    Args:
+        file: the bundle's.
+        overrides: keys and values.
+    """
+    fixed = _read(file)
+    return {k: v for k, v in overrides.items() if not any(k == f or k.startswith(f"{f}::") for f in fixed)}
 
 
 def several(files: Any) -> list[str]:

@@ -20,6 +20,10 @@ __all__ = ["write_datalist"]
 
 FILE = "dataset.json"
 SECTIONS = ("training", "validation", "test")
+KEYS = {
+    "file": "--file privileged=clinical: a key of its own, and the column of its paths",
+    "vector": "--vector attributes=age,sex: a key of its own, and columns with commas between",
+}
 
 
 def write_datalist(
@@ -33,6 +37,7 @@ def write_datalist(
     seed: int = 0,
     extension: str | None = None,
     group_pattern: str | None = None,
+    file: Sequence[str] | None = None,
     vector: Sequence[str] | None = None,
     **columns: str | None,
 ) -> str:
@@ -42,7 +47,8 @@ def write_datalist(
     same seed. See :func:`split_groups`. What is divided already, by a column or by folders, stays so.
 
     Args:
-        source: a folder (images/<class>/*, or images/* and labels/* of equal names) or a CSV.
+        source: a folder (images/<class>/*, or images/* and labels/* of equal names) or a CSV, whose fields are divided
+            by commas, semicolons or tabs.
         out: the file, called `dataset.json`, or its folder; by default beside the images.
         overwrite: write over a file that is there.
         val: share of the validation section, 0.15 by default.
@@ -51,6 +57,7 @@ def write_datalist(
         seed: of the division.
         extension: of a folder, only files that end so.
         group_pattern: of a folder, the regular expression that finds the patient in a file's name.
+        file: of a CSV, more files of each item and the column of their paths: `privileged=clinical`.
         vector: of a CSV, side vectors and the columns of their numbers: `attributes=age,sex`.
         columns: of a CSV: `image_column`, `label_column` (several, with commas between, are findings that may occur
             together), `group_column`, `split_column`.
@@ -65,12 +72,16 @@ def write_datalist(
     source = Path(source)
     target = _target(source, out, overwrite)
     if source.is_dir():
-        given = {**columns, "vector": vector}
+        given = {**columns, "file": file, "vector": vector}
         _refuse({key: value for key, value in given.items() if value}, "a folder has no columns")
         entries = read_folder(source, extension, group_pattern)
     elif source.is_file():
         _refuse({"extension": extension, "group_pattern": group_pattern}, "a CSV names its files and patients itself")
-        entries = read_table(source, **{k: v for k, v in columns.items() if v}, vectors=_vectors(vector or ()))
+        files, vectors = _keyed("file", file or ()), _keyed("vector", vector or ())
+        if both := sorted(files.keys() & vectors.keys()):
+            raise ConfigError(f"{both[0]!r} is both", where="--file and --vector", fix="give each a key of its own")
+        paths = {key: column for key, (column, *_) in files.items()}
+        entries = read_table(source, **{k: v for k, v in columns.items() if v}, vectors=vectors, files=paths)
     else:
         raise DataError("no such folder or file", where=str(source))
     _check_images(entries)
@@ -90,6 +101,7 @@ def write_datalist(
         item["label"] = _relative(entry.label, target) if isinstance(entry.label, Path) else label
         if entry.patient is not None:
             item["patient"] = entry.patient
+        item.update({key: _relative(path, target) for key, path in entry.files.items()})
         item.update(entry.vectors)
         if part.isdecimal():
             item["fold"] = int(part)
@@ -120,15 +132,15 @@ def _refuse(options: Mapping[str, Any], why: str) -> None:
         raise ConfigError("does not apply here", where=", ".join(given), why=why)
 
 
-def _vectors(given: Sequence[str]) -> dict[str, list[str]]:
-    """Keys and their columns."""
+def _keyed(option: str, given: Sequence[str]) -> dict[str, list[str]]:
+    """Keys of what each item has, and their columns."""
     found: dict[str, list[str]] = {}
     for one in given:
         key, _, columns = one.partition("=")
         names = [name.strip() for name in columns.split(",")]
-        if not key.isidentifier() or key in (*RESERVED, *found) or not all(names):
-            fix = "--vector attributes=age,sex: a key of its own, and columns with commas between"
-            raise ConfigError("names no vector", where=f"--vector {one}", fix=fix)
+        many = option == "file" and len(names) > 1
+        if not key.isidentifier() or key in (*RESERVED, *found) or not all(names) or many:
+            raise ConfigError(f"names no {option}", where=f"--{option} {one}", fix=KEYS[option])
         found[key] = names
     return found
 

@@ -41,6 +41,8 @@ class Entry(NamedTuple):
     """Where it was put already: a section, or a fold's number as text."""
     vectors: Mapping[str, list[float]] = MappingProxyType({})
     """Side vectors, by key."""
+    files: Mapping[str, Path] = MappingProxyType({})
+    """More files, by key."""
 
 
 def read_folder(folder: Path, extension: str | None = None, group_pattern: str | None = None) -> list[Entry]:
@@ -79,17 +81,19 @@ def read_table(
     group_column: str | None = None,
     split_column: str | None = None,
     vectors: Mapping[str, Sequence[str]] = MappingProxyType({}),
+    files: Mapping[str, str] = MappingProxyType({}),
 ) -> list[Entry]:
     """Read a CSV: a row an image, paths relative to the file.
 
     Args:
-        file: the CSV; its first line names the columns.
+        file: the CSV; its first line names the columns, and is divided by commas, semicolons or tabs.
         image_column: paths of images.
         label_column: names of classes, or paths where all of them are files. Several columns, with commas between, are
             findings that may occur together, a 0 or 1 in each.
         group_column: patients; None is the column `patient` if there is one.
         split_column: where each row belongs: train, val, test, or a fold's number.
         vectors: {key: columns} of side vectors, whose numbers stand in these columns.
+        files: {key: column} of more paths, such as a second picture's.
 
     Raises:
         DataError: a cell that is empty or no number, a file that is missing, a section nobody knows; names the line.
@@ -97,7 +101,9 @@ def read_table(
     """
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
+            delimiter = _delimiter(lines.readline())
+            lines.seek(0)
+            reader = csv.DictReader(lines, delimiter=delimiter)
             columns = list(reader.fieldnames or [])
             rows = [(reader.line_num, row) for row in reader]
     except (UnicodeDecodeError, csv.Error) as error:
@@ -106,16 +112,17 @@ def read_table(
         group_column = "patient"
     findings = [name.strip() for name in label_column.split(",")] if "," in label_column else []
     numbers = [column for names in vectors.values() for column in names]
-    for column in (image_column, *(findings or [label_column]), group_column, split_column, *numbers):
+    named = (image_column, *(findings or [label_column]), group_column, split_column, *numbers, *files.values())
+    for column in named:
         if column is not None and column not in columns:
-            fix = suggest(column, columns, "columns", limit=30)
+            fix = suggest(column, columns, "columns", limit=30) + f", divided by {delimiter!r}"
             raise UnknownNameError(f"no column {column!r}", where=str(file), fix=fix)
     if not rows:
         raise DataError("holds no rows", where=str(file))
     masks = not findings and any(row[label_column] and (file.parent / row[label_column]).is_file() for _, row in rows)
     labels = findings or label_column
     return [
-        _entry(file, number, row, image_column, labels, group_column, split_column, masks, vectors)
+        _entry(file, number, row, image_column, labels, group_column, split_column, masks, vectors, files)
         for number, row in rows
     ]
 
@@ -130,6 +137,7 @@ def _entry(
     split_column: str | None,
     masks: bool,
     vectors: Mapping[str, Sequence[str]],
+    files: Mapping[str, str],
 ) -> Entry:
     where = f"{file}, line {number}"
 
@@ -165,7 +173,13 @@ def _entry(
     else:
         label = path(label_column) if masks else cell(label_column)
     numbers = {key: [_measured(row, column, where) for column in columns] for key, columns in vectors.items()}
-    return Entry(path(image_column), label, where, cell(group_column) if group_column else None, section, numbers)
+    more = {key: path(column) for key, column in files.items()}
+    return Entry(path(image_column), label, where, cell(group_column) if group_column else None, section, numbers, more)
+
+
+def _delimiter(header: str) -> str:
+    """What divides the first line into the most columns."""
+    return max(",;\t", key=lambda mark: len(next(csv.reader([header], delimiter=mark), [])))
 
 
 def _measured(row: Mapping[str, str | None], column: str, where: str) -> float:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import copy
 import json
 import os
-import shutil
 import tempfile
 import warnings
 from pathlib import Path
@@ -14,20 +13,20 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-import monai_kd
-from monai_kd.commands.composition import Composition, config_files, importable, in_bundle, merge
+from monai_kd.commands.composition import Composition, config_files, importable, in_bundle, left_to, merge
+from monai_kd.commands.description import described
+from monai_kd.commands.packed_files import carry
 from monai_kd.commands.plain import foreign, strings
 from monai_kd.commands.reached import reached
-from monai_kd.networks.weights import read_weights
-from monai_kd.utils import write_state
 from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError
 from monai_kd.utils.preprocessing import PLACES, differences, read_preprocessing
 
 __all__ = ["pack"]
 
-_NOT_FOLLOWED = {"bundle_root", "checkpoint", "dataset_dir", "device", "output_dir"}
-_CARRIED = ("LICENSE", "docs", "scripts", "configs/logging.conf")
+STUDENT = "models/model.pt"
+_TEACHERS = ("teacher_checkpoint", "teacher_checkpoints")
+_PLACES = {"bundle_root", "checkpoint", "dataset_dir", "device", "output_dir", *_TEACHERS}  # of this machine
 
 
 def pack(composed: Composition, out: str | os.PathLike) -> Path:
@@ -63,10 +62,12 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         )
     for stem in ("metadata", "inference"):
         in_bundle(composed.bundle, stem)
+    whole = composed.merged()
+    composed = composed._replace(overrides={k: v for k, v in composed.overrides.items() if not _is_place(k, v)})
     configs = {"train": composed.merged()}
     for file in config_files(composed.bundle):
         if file.stem.startswith("train_"):
-            configs[file.stem] = merge([composed.files[0], file])
+            configs[file.stem] = _another_way(composed, file)
         elif file.stem != "train":
             configs[file.stem] = ConfigParser.load_config_file(file)
     for stem, config in configs.items():
@@ -76,8 +77,11 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
     with importable(composed.bundle):
         _check_preprocessing(composed, configs)
         _check_inference(composed, configs)
-        teachers = _teachers(composed, configs)
-    configs["metadata"] = _described(configs["metadata"], composed, teachers)
+        here = _parser({**configs, "train": whole}, "train", composed.bundle.resolve())
+        teachers = _teachers(here, composed.bundle.resolve(), reached(whole))
+        student = Path(here.get_parsed_content("checkpoint") if "checkpoint" in here else composed.bundle / STUDENT)
+        origin = here.get_parsed_content("origin") if "origin" in here else {}
+        configs["metadata"] = described(configs["metadata"], here, composed, teachers)
     texts = {stem: _as_json(stem, config) for stem, config in configs.items()}
 
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -86,27 +90,29 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         (build / "configs").mkdir(parents=True)
         for stem, text in texts.items():
             (build / "configs" / f"{stem}.json").write_text(text, encoding="utf-8")
-        _carry(composed.bundle, build, set(teachers.values()))
+        carry(composed.bundle, student, origin, build, set(teachers.values()))
         if out.is_dir():
             out.rmdir()
         os.replace(build, out)
     return out
 
 
-def _described(metadata: dict[str, Any], composed: Composition, teachers: dict[str, str]) -> dict[str, Any]:
-    told: dict[str, Any] = {key: composed.info[key] for key in ("title", "paper", "doi") if key in composed.info}
-    block = {"recipe": composed.recipe.id, **told}
-    if teachers:
-        block["teacher"] = [{"file": name, "sha256": digest} for name, digest in teachers.items()]
-    required = {**metadata.get("required_packages_version", {}), "monai-kd": monai_kd.__version__}
-    return {**metadata, "required_packages_version": required, "distillation": block}
+def _is_place(key: str, value: Any) -> bool:
+    """Whether it says where something is on this machine: the packed bundle keeps what the bundle says."""
+    return key in _PLACES and not str(value).startswith(("$", "@", "%"))
 
 
-def _teachers(composed: Composition, configs: dict[str, Any]) -> dict[str, str]:
+def _another_way(composed: Composition, file: Path) -> dict[str, Any]:
+    """The bundle's own override (`train_teacher`), whole, and what is typed of keys that it has."""
+    files = [composed.files[0], *composed.theirs, file]
+    there = ConfigParser(merge(files))
+    return merge(files, {k: v for k, v in left_to(file, composed.overrides).items() if k in there})
+
+
+def _teachers(parser: ConfigParser, root: Path, read: set[str]) -> dict[str, str]:
     """Names and checksums of the weights that the training reads as a teacher's, of those that are there."""
-    root, found = composed.bundle.resolve(), {}
-    parser = _parser(configs, "train", root)
-    for key in sorted({"teacher_checkpoint", "teacher_checkpoints"} & reached(configs["train"])):
+    found = {}
+    for key in sorted({*_TEACHERS} & read):
         value = parser.get_parsed_content(key)
         for path in map(Path, [value] if isinstance(value, (str, os.PathLike)) else value):
             if path.is_file():
@@ -150,7 +156,7 @@ def _check_inference(composed: Composition, configs: dict[str, Any]) -> None:
 def _settings(composed: Composition, configs: dict[str, Any]) -> dict[str, Any]:
     """What is laid over the training and read by inference under the same name: numbers, texts, lists of them."""
     before, train, inference = ConfigParser.load_config_file(composed.files[0]), configs["train"], configs["inference"]
-    read = reached(inference, ("preprocessing", "network_def", "inferer")) - _NOT_FOLLOWED
+    read = reached(inference, ("preprocessing", "network_def", "inferer")) - _PLACES
     same = [key for key in before.keys() & inference.keys() & read if before[key] == inference[key]]
     return {key: train[key] for key in sorted(same) if train.get(key) != before[key] and _is_setting(train[key])}
 
@@ -189,19 +195,3 @@ def _as_json(stem: str, config: dict[str, Any]) -> str:
     except (TypeError, ValueError) as error:
         why = str(error)
     raise ConfigError("has no equal in JSON", where=f"{stem} of the bundle, or what is laid over it", why=why)
-
-
-def _carry(bundle: Path, build: Path, teachers: set[str]) -> None:
-    for name in _CARRIED:
-        if (bundle / name).is_dir():
-            shutil.copytree(bundle / name, build / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (bundle / name).is_file():
-            shutil.copy(bundle / name, build / name)
-    for file in sorted((bundle / "models").glob("model.*")):
-        if file_sha256(file) in teachers:
-            raise ConfigError("is the teacher", where=str(file), fix="models/ is for the student; train it first")
-        (build / "models").mkdir(exist_ok=True)
-        shutil.copy(file, build / "models")
-    student = bundle / "models" / "model.pt"
-    if student.is_file():
-        write_state(build / "models" / "model.safetensors", read_weights(student))

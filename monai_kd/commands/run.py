@@ -23,13 +23,19 @@ def run(composed: Composition) -> None:
 
     Raises:
         ConfigError: as `refuse_published`.
+        KeyboardInterrupt: it was interrupted; says how to go on, if the bundle has a `resume`.
     """
     refuse_published(composed)
     if os.environ.get("RANK", "0") == "0":
         print(f"the same in MONAI's words: {command_line(composed)}", flush=True)
     overrides = {"bundle_root": str(composed.bundle), **composed.overrides}
     with importable(composed.bundle):
-        monai.bundle.run(config_file=[str(file) for file in composed.files], **composed.options, **overrides)
+        try:
+            monai.bundle.run(config_file=[str(file) for file in composed.files], **composed.options, **overrides)
+        except KeyboardInterrupt:
+            if "resume" in composed.merged():
+                raise KeyboardInterrupt("go on from the last checkpoint with --resume True") from None
+            raise
 
 
 def refuse_published(composed: Composition) -> None:

@@ -40,7 +40,7 @@ def table(
 def warnings(
     rows: Sequence[str], parts: Sequence[str], labels: Sequence[Any], names: Sequence[str], entries: Sequence[Entry]
 ) -> list[str]:
-    """Lines that say what to look at: a part without a class, no patients, nothing to validate on.
+    """Lines that say what to look at: a part without a class, classes without names, no patients, no validation.
 
     Args:
         rows: the parts, in order.
@@ -56,6 +56,8 @@ def warnings(
         for c, name in enumerate(names)
         if (row, c) not in there
     ]
+    if not names:
+        lines.append('warning: the classes in the label files have no names: add "labels": {"0": "background", ...}')
     if all(entry.patient is None for entry in entries):
         lines.append("warning: no patients are given: images of one patient may be in two sections")
     if "validation" not in rows and not any(row.isdecimal() for row in rows):

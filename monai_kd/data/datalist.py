@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
+from monai_kd.data.class_labels import check_num_classes, class_labels
 from monai_kd.data.labeled import draw_labeled
+from monai_kd.data.picture_headers import check_header
 from monai_kd.data.side_vectors import check_declared_vectors, looks_like_vector, read_vectors
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
@@ -56,8 +57,8 @@ def class_names(dataset_dir: str | os.PathLike, num_classes: int) -> list[str]:
         dataset_dir: folder of the `dataset.json`.
         num_classes: how many.
     """
-    names = read_dataset(dataset_dir).get("labels", {})
-    return [str(names.get(str(i), i)) for i in range(num_classes)]
+    names = class_labels(read_dataset(dataset_dir))
+    return [names.get(str(i), str(i)) for i in range(num_classes)]
 
 
 def has_modality(dataset_dir: str | os.PathLike, key: str) -> bool:
@@ -108,8 +109,10 @@ def load_datalist(
         dataset_dir: folder of the `dataset.json`.
         section: training, validation or test.
         keys: which files; each item must have them. With `label` among them labels are files.
-        num_classes: labels are 0 to num_classes - 1; None does not check; of label files nothing is checked here.
-        channels: {key: number} that pictures (png, jpg, tif, bmp) among `keys` must have; None does not check.
+        num_classes: labels are 0 to num_classes - 1, of label files with the background; None does not check. Where
+            `labels` of the file name every class from 0, there must be as many. Label files are not opened here.
+        channels: {key: number} that pictures (png, jpg, tif, bmp) among `keys` must have, with 8 bits each; values of a
+            DICOM file must be 0 to 255. None does not check.
         fold: which fold validates.
         labeled_fraction: of the training labels, the part that may be looked at; see :func:`draw_labeled`.
         seed: of that draw.
@@ -117,8 +120,8 @@ def load_datalist(
         vectors: {key: length} of side vectors, which each item must have; none of them is among `keys`.
 
     Raises:
-        DataError: no such section, a file, a label or a vector that is missing or cannot be used, an image, a case or a
-            patient in two places; names the file and the item.
+        DataError: no such section, another number of classes, a file, a label or a vector that is missing or cannot be
+            used, an image, a case or a patient in two places; names the file and the item.
 
     Example::
 
@@ -130,13 +133,15 @@ def load_datalist(
         (160, 16, 5)
     """
     path = Path(dataset_dir) / FILE
-    sections = _sections(read_dataset(dataset_dir), path, fold)
+    content = read_dataset(dataset_dir)
+    sections = _sections(content, path, fold)
     if section not in SECTIONS:
         raise DataError(f"no section {section!r}", where=str(path), fix=f"sections: {', '.join(SECTIONS)}")
     if not sections[section]:
         fix = "add it, or a 'fold' to every training item" if section == "validation" else "add it"
         raise DataError(f"the list {section!r} is missing or empty", where=str(path), fix=fix)
     _check_disjoint(sections, path)
+    check_num_classes(content, num_classes, str(path))
     if multilabel and num_classes is None:
         raise DataError("multilabel needs num_classes", where="load_datalist")
     check_declared_vectors(vectors := vectors or {}, keys)
@@ -146,7 +151,7 @@ def load_datalist(
         item["index"] = number
         for key, count in (channels or {}).items():
             if key in item:
-                _check_channels(item[key], count, f"{where}, {raw[key]}", key)
+                check_header(item[key], count, key, f"{where}, {raw[key]}")
         item.update(read_vectors(raw, vectors, f"{where}, case {item['case']!r}"))
         if section != "training" and not item["labeled"]:
             raise DataError("without a label it cannot be scored", where=where, fix="move it to the training list")
@@ -244,20 +249,3 @@ def _findings(label: Any, where: str, num_classes: int) -> np.ndarray:
         what = f"label has {len(label)} findings, the bundle {num_classes}"
         raise DataError(what, where=where, fix="give --num_classes")
     return np.array(label, np.float32)
-
-
-def _check_channels(file: str, count: int, where: str, key: str) -> None:
-    if not file.lower().endswith((".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")):
-        return
-    try:
-        with Image.open(file) as picture:
-            mode, found = picture.mode, len(picture.getbands())
-    except OSError:
-        return  # who reads it says so, or leaves it out if that is asked for
-    if mode == "P":
-        raise DataError(
-            "has a colour palette, whose numbers are no grey values", where=where, fix="save it as RGB or grey"
-        )
-    if found != count:
-        what = f"{key!r} has {found} channels ({mode}), the network takes {count}"
-        raise DataError(what, where=where, fix="set the number of channels of the bundle, or convert the picture")

@@ -68,7 +68,8 @@ class DistillationTrainer(SupervisedTrainer):
         kwargs: as of `SupervisedTrainer`.
 
     Raises:
-        ConfigError: the inferer or the loss is of another kind, or the optimiser holds a teacher's parameters.
+        ConfigError: the inferer or the loss is of another kind, `max_epochs` is less than 1 or not whole, or the
+            optimiser holds a teacher's parameters.
 
     Example::
 
@@ -116,6 +117,9 @@ class DistillationTrainer(SupervisedTrainer):
             train_handlers=[published, WholeEpochs(), *first, *(train_handlers or ())],
         )
         super().__init__(*args, **kwargs)
+        epochs = self.state.max_epochs
+        if not isinstance(epochs, int) or epochs < 1:
+            raise ConfigError(f"must be a whole number of 1 or more, got {epochs!r}", where="max_epochs")
         if not isinstance(self.loss_function, Objective):
             raise ConfigError(f"loss_function must be an Objective, got {type(self.loss_function).__name__}")
         self._broken = ""

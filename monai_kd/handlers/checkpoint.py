@@ -13,9 +13,11 @@ from ignite.engine import Engine, Events
 from ignite.metrics import Metric
 from torch import Tensor, nn
 
+from monai_kd.handlers.begun_with import begun_with
 from monai_kd.handlers.random_state import random_states, set_random_states
 from monai_kd.handlers.run_lock import RunLock
-from monai_kd.utils import CheckpointError, check_finite, read_state, unwrap, write_state
+from monai_kd.networks.origin import differing
+from monai_kd.utils import CheckpointError, ConfigError, check_finite, read_state, unwrap, write_state
 from monai_kd.utils.atomic import probe_folder
 
 __all__ = ["Checkpoint", "checkpoints_of"]
@@ -26,11 +28,12 @@ class Checkpoint:
 
     The file holds `network` (the plain student), `optimizer`, `trainer` (epoch, iteration), `scaler`, `passes`
     (networks of passes that learn or remember), `objective` (term weights), `handlers` (every handler with a state:
-    `EMA` with its teacher, `Snapshot`, learning-rate schedulers) and `random` (states of torch's, numpy's and Python's
-    generators and of the data set's random transforms; a list, by rank, of several processes), only tensors and plain
-    numbers, so it loads with `weights_only=True`. It is written beside, then renamed, and the one before is kept as
-    `checkpoint.previous.pt`: whenever the run is killed, one of them is whole. The published student is another file:
-    `FinalModelSaver` writes `models/model.pt`. Before the first epoch a small file is written to the folder and
+    `EMA` with its teacher, `Snapshot`, learning-rate schedulers), `random` (states of torch's, numpy's and Python's
+    generators and of the data set's random transforms; a list, by rank, of several processes) and `begun_with`
+    (`origin`, learning rates, weight decays and the SHA-256 of teachers that were read from files), only tensors,
+    numbers and texts, so it loads with `weights_only=True`. It is written beside, then renamed, and the one before is
+    kept as `checkpoint.previous.pt`: whenever the run is killed, one of them is whole. The published student is another
+    file: `FinalModelSaver` writes `models/model.pt`. Before the first epoch a small file is written to the folder and
     removed, and the folder is locked (:class:`RunLock`). Under `torch.distributed` every process has the handler, and
     rank 0 writes.
 
@@ -41,11 +44,13 @@ class Checkpoint:
         resume: go on from the file if it is there, when the run starts; from the one before if it cannot be read.
         keep_previous: keep the file before.
         lock: keep a second process out of the folder while the run lasts.
+        origin: which training this is, such as `{"recipe": "kd", "seed": 0}`; one of another is not gone on from.
 
     Raises:
-        CheckpointError: the file to resume from does not fit this trainer; names the part.
+        CheckpointError: the file to resume from does not fit this trainer, or is of a run that was begun with another
+            origin, teacher, learning rate or weight decay; names the part.
         CheckpointWriteError: the disk is full, read-only, or refuses for another reason; what was there is as it was.
-        ConfigError: another process runs in the folder; names it.
+        ConfigError: another process runs in the folder; names it. Or `save_interval` is less than 1.
         NonFiniteError: some weights are nan or infinite; nothing is written.
 
     Example::
@@ -64,11 +69,16 @@ class Checkpoint:
         resume: bool = False,
         keep_previous: bool = True,
         lock: bool = True,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
+        if save_interval < 1:
+            raise ConfigError(f"must be 1 or more epochs, got {save_interval}", where="save_interval")
         self.path = Path(save_dir) / filename
         self.previous = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
         self.save_interval, self.resume, self.keep_previous = save_interval, resume, keep_previous
         self.lock = RunLock(save_dir) if lock else None
+        self.origin = origin
+        self._begun: dict[str, Any] = {}
         self.newest: Path | None = None  # what this run has read or written last
 
     def attach(self, engine: Any) -> None:
@@ -88,6 +98,7 @@ class Checkpoint:
         if self.lock is not None and engine.state.rank == 0:
             self.lock.release_after(engine)
         self.go_on(engine)
+        self._begun = self._begun or begun_with(engine, self.origin)
 
     def go_on(self, engine: Any) -> None:
         """Load the file if the run is to go on from it and has not yet; done by itself when the run starts."""
@@ -111,7 +122,7 @@ class Checkpoint:
             if name.startswith("passes."):  # of these the parameters: a memory may mark with nan what it has not seen
                 check_finite(dict(part.named_parameters()), f"{self.path}, {name}")
         previous = self.previous if self.keep_previous and self.newest == self.path else None
-        write_state(self.path, {**_nested(state), "random": random}, previous)
+        write_state(self.path, {**_nested(state), "random": random, "begun_with": self._begun}, previous)
         if self.newest is None or not self.keep_previous:
             self.previous.unlink(missing_ok=True)  # of another run
         self.newest = self.path
@@ -120,7 +131,12 @@ class Checkpoint:
         """Put the state of the file into `engine`; of the one before, with a warning, if the file cannot be read."""
         path, state, why = self._read()
         parts, epochs = self._parts(engine), engine.state.max_epochs
-        saved = {k: v for k, v in _flat(state).items() if not k.startswith("random")}
+        self._begun = begun_with(engine, self.origin)
+        told = differing(state.get("begun_with", {}), self._begun)
+        if told:
+            fix = "ask for the same, start anew with resume=False, or choose another output_dir"
+            raise CheckpointError(f"is of a run that was begun with {told}", where=str(path), fix=fix)
+        saved = {k: v for k, v in _flat(state).items() if k not in ("random", "begun_with")}
         if saved.keys() != parts.keys():
             names = sorted(saved.keys() ^ parts.keys())
             raise CheckpointError(

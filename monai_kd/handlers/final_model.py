@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from ignite.engine import Engine, Events
 from torch import nn
 
+from monai_kd.networks.origin import write_origin
 from monai_kd.utils import check_finite, read_json, unwrap, write_state, write_text, write_torchscript
 from monai_kd.utils.atomic import probe_folder
 
@@ -32,6 +34,8 @@ class FinalModelSaver:
         cases: names of what the network was trained on, for a file beside `path` that ends in `.cases.json`; see
             :func:`monai_kd.data.check_unseen`. None writes none. While the weights are replaced it also has the names
             of the ones before, so that, wherever a run is killed, no case of the weights that are there is missing.
+        origin: which training this is, such as `{"recipe": "kd", "seed": 0}`, for a file beside `path` that ends in
+            `.origin.json`; see :func:`monai_kd.networks.check_origin`. None writes none.
 
     Raises:
         CheckpointWriteError: the folder cannot be written to: told before the run.
@@ -52,8 +56,9 @@ class FinalModelSaver:
         path: str | os.PathLike,
         torchscript: str | os.PathLike | None = None,
         cases: Sequence[str] | None = None,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
-        self.network, self.path, self.cases = network, Path(path), cases
+        self.network, self.path, self.cases, self.origin = network, Path(path), cases, origin
         self.torchscript = None if torchscript is None else Path(torchscript)
 
     def attach(self, engine: Engine) -> None:
@@ -72,6 +77,8 @@ class FinalModelSaver:
             if self.cases is not None:
                 self._write_cases({*self.cases, *self._cases_before()})
             write_state(self.path, network.state_dict())
+            if self.origin is not None:
+                write_origin(self.path, self.origin)
             if self.torchscript is not None:
                 write_torchscript(self.torchscript, network)
             if self.cases is not None:

@@ -36,8 +36,9 @@ class ValidationScore:
     Args:
         path: the weights that the run writes.
         evaluator: whose key metric is the score.
-        floor: what a network that has learnt nothing gets: 1 / classes in balanced accuracy, 0.5 in AUC. In Dice, one
-            that marks everything gets 2 f / (1 + f), where f is the share of the foreground: 0.1 for one twentieth.
+        floor: what a network that has learnt nothing gets: 1 / classes that occur in balanced accuracy, 0.5 in AUC. In
+            Dice, one that marks everything gets 2 f / (1 + f), where f is the share of the foreground: 0.1 for one
+            twentieth.
 
     Example::
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from monai_kd.inferers.passes import Pass
 from monai_kd.networks import Teacher
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError, find_layer, suggest, unwrap
+from monai_kd.utils.arguments import check_arguments
 
 __all__ = ["DistillationInferer"]
 
@@ -33,6 +34,7 @@ class DistillationInferer(Inferer):
 
     Raises:
         ConfigError: no pass, a cycle, or a name with a dot.
+        UnknownNameError: a mapping has a key that `Pass` does not take.
 
     Example::
 
@@ -47,7 +49,9 @@ class DistillationInferer(Inferer):
 
     def __init__(self, passes: Mapping[str, Pass | Mapping | None], autocast: Mapping[str, Any] | None = None) -> None:
         super().__init__()
-        self.passes = {name: p if isinstance(p, Pass) else Pass(**p) for name, p in passes.items() if p is not None}
+        self.passes = {
+            name: p if isinstance(p, Pass) else _pass(name, p) for name, p in passes.items() if p is not None
+        }
         if not self.passes:
             raise ConfigError(
                 "no passes", where="DistillationInferer", fix="give at least {'student': {'keys': 'image'}}"
@@ -179,6 +183,11 @@ class DistillationInferer(Inferer):
         taps = [f"{p}.{tap}" for p, item in self.passes.items() for tap in item.taps]
         known = dict.fromkeys([*self.passes, *taps, *knowledge, *map(str, batch)])
         return suggest(name, known, "names", limit=20)
+
+
+def _pass(name: str, given: Mapping) -> Pass:
+    check_arguments(Pass, given, where=f"pass {name!r}")
+    return Pass(**given)
 
 
 def _root(name: str) -> str:

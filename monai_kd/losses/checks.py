@@ -161,10 +161,11 @@ def check_features(input: Tensor, target: Tensor, *, where: str) -> None:
         ShapeMismatchError: their shapes differ.
     """
     if input.shape != target.shape:
+        fix = "put a `Connector` between the student's tap and the loss"
+        if input.shape[1:2] != target.shape[1:2] and target.ndim > 1:
+            fix += f", or give the one that is there out_channels {target.shape[1]} (a bundle's teacher_channels)"
         raise ShapeMismatchError(
-            f"student is {tuple(input.shape)}, teacher {tuple(target.shape)}",
-            where=where,
-            fix="put a `Connector` between the student's tap and the loss",
+            f"student is {tuple(input.shape)}, teacher {tuple(target.shape)}", where=where, fix=fix
         )
 
 

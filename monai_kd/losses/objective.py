@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from monai_kd.losses.term import Term
 from monai_kd.utils import ConfigError, DistillationError, UnknownNameError, connected_zero, suggest
+from monai_kd.utils.arguments import check_arguments
 
 __all__ = ["Objective"]
 
@@ -36,6 +37,7 @@ class Objective(nn.Module):
 
     Raises:
         ConfigError: there is no term.
+        UnknownNameError: a mapping has a key that `Term` does not take.
 
     Example::
 
@@ -53,7 +55,7 @@ class Objective(nn.Module):
 
     def __init__(self, terms: Mapping[str, Term | Mapping | None], weighting: Weighting | None = None) -> None:
         super().__init__()
-        kept = {name: t if isinstance(t, Term) else Term(**t) for name, t in terms.items() if t is not None}
+        kept = {name: t if isinstance(t, Term) else _term(name, t) for name, t in terms.items() if t is not None}
         if not kept:
             raise ConfigError("no terms", where="Objective", fix="give at least one term that is not None")
         self.terms = nn.ModuleDict(kept)
@@ -118,6 +120,11 @@ class Objective(nn.Module):
                 return reduce(add, weighted.values())
             self.empty += 1
             return connected_zero(*(t for t in knowledge.values() if t.is_floating_point()))
+
+
+def _term(name: str, given: Mapping) -> Term:
+    check_arguments(Term, given, where=f"term {name!r}")
+    return Term(**given)
 
 
 def _scaled(value: Tensor, weight: float, factor: Tensor | float | None) -> Tensor:

@@ -14,11 +14,13 @@ from monai_kd.metrics.bootstrap import (
 from monai_kd.metrics.calibration import ReliabilityBins, expected_calibration_error, reliability_bins
 from monai_kd.metrics.classification import accuracy, balanced_accuracy, confusion_matrix, macro_auc
 from monai_kd.metrics.cost import count_flops, count_parameters, cpu_latency, file_bytes
+from monai_kd.metrics.cumulative_score import CumulativeScore
 from monai_kd.metrics.finding_curves import finding_auc, finding_draws, finding_f1, mean_average_precision
 from monai_kd.metrics.multilabel import finding_agreement, finding_calibration_error
 from monai_kd.metrics.shots import shot_scores
 
 __all__ = [
+    "CumulativeScore",
     "Interval",
     "ReliabilityBins",
     "accuracy",

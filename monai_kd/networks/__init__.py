@@ -25,6 +25,7 @@ from .mobilenet_v2 import MobileNetV2
 from .mobilenet_v3 import MobileNetV3Small
 from .monte_carlo import MonteCarloTeacher
 from .multi_modal import BilinearFusion, MultiModalNetwork
+from .origin import check_origin, read_origin, write_origin
 from .paraphraser import Paraphraser, Translator
 from .peer_fusion import GatedFusion, MeanLogits, PooledFusion
 from .probe import Probe, without_head

@@ -97,7 +97,7 @@ class Connector(nn.Module):
             raise ShapeMismatchError(
                 f"the input has {input.shape[1]} channels, in_channels is {self.in_channels}",
                 where="Connector",
-                fix=f"set in_channels to {input.shape[1]}, or tap another layer",
+                fix=f"set in_channels to {input.shape[1]} (a bundle's student_channels), or tap another layer",
             )
         size = self.size
         if like is not None:
@@ -182,7 +182,7 @@ class PooledConnector(nn.Module):
             raise ShapeMismatchError(
                 f"the input has shape {list(input.shape)}, its axis 1 should be the {self.in_channels} of in_channels",
                 where="PooledConnector",
-                fix="correct in_channels, or tap another layer",
+                fix="correct in_channels (a bundle's student_channels or teacher_channels), or tap another layer",
             )
         output = self.layers(input.flatten(2).mean(2) if input.ndim > 2 else input)
         if not self.normalize:

@@ -56,6 +56,6 @@ class Projector(nn.Module):
             raise ShapeMismatchError(
                 f"the features are {tuple(input.shape)}, axis 1 should be the {self.in_channels} of in_channels",
                 where="Projector",
-                fix="correct in_channels, or tap another layer",
+                fix="correct in_channels (a bundle's student_channels or teacher_channels), or tap another layer",
             )
         return self.layers(input.flatten(2).mean(2) if input.ndim > 2 else input)

@@ -9,9 +9,11 @@ from typing import Any
 
 from monai_kd.utils import UnknownNameError, suggest
 
-__all__ = ["check_keys"]
+__all__ = ["EXEMPT", "check_keys"]
 
-_EXEMPT = {"recipe", "imports", "initialize", "run", "finalize"}
+EXEMPT = {"recipe", "imports", "initialize", "run", "finalize"}
+"""Keys that are read though nothing references them: by MONAI, and as what a recipe says of itself."""
+
 _REFERENCE = re.compile(r"[@%][:#]*([A-Za-z_]\w*)")
 
 
@@ -36,7 +38,7 @@ def check_keys(base: Mapping[str, Any], overlays: Iterable[Mapping[str, Any]]) -
     """
     overlays = list(overlays)
     referenced = {name for part in (base, *overlays) for name in _references(part)}
-    known = {_top(key) for key in base} | referenced | _EXEMPT
+    known = {_top(key) for key in base} | referenced | EXEMPT
     for overlay in overlays:
         for key in overlay:
             top = _top(key)

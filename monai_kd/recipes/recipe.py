@@ -11,13 +11,15 @@ from typing import Any, NamedTuple
 
 import torch
 from monai.bundle import ConfigParser
-from monai.bundle.utils import merge_kv
 from torch import Tensor, nn
 
 from monai_kd.engines import trainable
 from monai_kd.inferers import DistillationInferer, Pass
 from monai_kd.losses import Objective
 from monai_kd.recipes.keys import check_keys
+from monai_kd.recipes.needs import how_to_give
+from monai_kd.recipes.overlay import lay_over
+from monai_kd.recipes.paths import check_paths
 from monai_kd.utils import ConfigError, UnknownNameError, suggest
 
 __all__ = ["Distillation", "Recipe", "list_recipes", "load_recipe"]
@@ -124,10 +126,20 @@ class Recipe:
             example: an image batch [N, C, *spatial] that both networks take; needed where a connector must know the
                 number of channels of the `layers`.
             values: what a bundle's configuration would set, over the recipe: `kd_loss=KDLoss(2.0)`,
-                `labeled_key="labeled"`, `teachers=[...]`, `max_epochs=50`, `**{"terms::hint::weight": 10}`.
+                `labeled_key="labeled"`, `max_epochs=50`, `**{"terms::hint::weight": 10}`. Some recipes need one, for
+                there is no bundle to have it: `train_items`, the training items in the order of their `index`,
+                dictionaries with `label` and `labeled` (`crd`, `crckd`, `gmcd`, `rskd`, `weno`, `fial_wbc`);
+                `teachers`, a list of networks (`multi_teacher`, `multi_teacher_fewshot`, `xkd_cxr`); `teacher_def`, the
+                network that learns beside the student, mostly of `privileged` (`gmcd`, `mf_omkt`, `more_from_less`,
+                `trident`); `heads` and `head_input`, paths of layers (`simkd`, and those of `privileged`).
+
+        The loader is yours: a recipe with several `views` needs batches with `image_2` and so on beside `image`
+        (`recipe.config["views"]` names them), others `index`, `privileged`, or `bag` and `bag_label`, as the keys of
+        its passes say.
 
         Raises:
-            ConfigError: the recipe needs a value that was not given; names it.
+            ConfigError: the recipe needs a value that was not given, or one that cannot be laid over it; says how it is
+                given.
             UnknownNameError: a value that nothing reads.
         """
         given = {"network": student, **_facts(student, teacher, layers, example)}
@@ -135,8 +147,10 @@ class Recipe:
             given["teacher"] = {"_target_": "monai_kd.networks.Teacher", "network": teacher}
         check_keys({**_BASE, **given}, [self.config, values])
         parser = ConfigParser({**_copied(_BASE), **given})
-        for key, value in {**self.config, **values}.items():
-            _merge(parser, key, value)
+        lay_over(parser, _copied(self.config), f"recipe {self.id!r}")
+        before = _copied(parser.get())
+        lay_over(parser, _copied(values), "values")
+        check_paths(before, [values], parser.get())
         try:
             inferer, objective, handlers = (
                 parser.get_parsed_content(f"train::{name}") for name in ("inferer", "loss", "handlers")
@@ -144,11 +158,8 @@ class Recipe:
         except ValueError as error:
             if "is not defined" not in str(error):
                 raise
-            raise ConfigError(
-                str(error).strip(),
-                where=f"recipe {self.id!r}",
-                fix="give a teacher, layers={'student': ..., 'teacher': ...} with an example image, or it by name",
-            ) from None
+            told = str(error).strip()
+            raise ConfigError(told, where=f"recipe {self.id!r}", fix=how_to_give(told)) from None
         return Distillation(inferer, objective, list(handlers), trainable(student, inferer))
 
 
@@ -156,11 +167,6 @@ def _copied(config: Any) -> Any:
     if isinstance(config, dict):
         return {k: _copied(v) for k, v in config.items()}
     return [_copied(v) for v in config] if isinstance(config, list) else config
-
-
-def _merge(parser: ConfigParser, key: str, value: Any) -> None:
-    """Lay one item over the configuration by MONAI's rules (`+` merges)."""
-    merge_kv(parser, key, _copied(value))
 
 
 def _facts(

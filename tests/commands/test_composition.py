@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 
 import pytest
 import yaml
 
 from monai_kd.commands.composition import compose, importable, in_bundle
-from monai_kd.utils.errors import ConfigError, UnknownNameError
+from monai_kd.utils.errors import ConfigError, DistillationError, UnknownNameError
 
 
 def merged(bundle, *tokens, name="kd", config_file=None):
@@ -49,6 +51,18 @@ def test_files_come_from_the_command_or_from_the_arguments(bundle, tmp_path):
 
 def test_an_override_of_the_bundle_is_as_good_as_a_recipe(bundle):
     assert merged(bundle, name="train_alone")["terms"]["kd"] is None
+
+
+def test_what_trains_the_teacher_has_the_last_word_on_its_network(bundle, tmp_path):
+    (bundle / "configs" / "train_teacher.yaml").write_text("network_def: '@teacher_def'\nstudent_channels: 3\n")
+    own = tmp_path / "mine.yaml"
+    own.write_text("network_def: {_target_: torch.nn.Identity}\nmax_epochs: 8\nstudent_channels: 4\n")
+    learnt = compose("train_teacher", bundle, f"{own},multi_gpu_train.yaml", [])
+    names = ["train.yaml", "mine.yaml", "train_teacher.yaml", "multi_gpu_train.yaml"]
+    assert [file.name for file in learnt.files] == names and learnt.theirs == [own]
+    config = learnt.merged()
+    assert [config["network_def"], config["max_epochs"], config["student_channels"]] == ["@teacher_def", 7, 3]
+    assert merged(bundle, config_file=str(own))["network_def"] == {"_target_": "torch.nn.Identity"}
 
 
 def test_a_recipe_of_ones_own(bundle, tmp_path):
@@ -146,3 +160,39 @@ def test_scripts_are_importable_only_inside(bundle):
     with importable(bundle):
         assert sys.path[0] == str(bundle)
     assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    "tokens, told",
+    [
+        (
+            ["--network_def::in_feature", "3"],
+            r"'network_def::in_feature': Linear has no argument.*did you mean 'in_features",
+        ),
+        (
+            ["--label_loss::wieght", "3"],
+            r"'label_loss::wieght': CrossEntropyLoss has no argument.*did you mean 'weight'",
+        ),
+        (["--terms::kd::loss::temperature", "2"], r"'terms::kd::loss' is '@kd_loss'. set --kd_loss::temperature$"),
+    ],
+)
+def test_a_path_nobody_reads_is_refused(bundle, tokens, told):
+    with pytest.raises(DistillationError, match=told):
+        compose("kd", bundle, None, tokens)
+
+
+def test_a_new_term_or_pass_is_read(bundle):
+    term = "{'loss': '@kd_loss', 'inputs': ['student', 'teacher']}"
+    assert "more" in merged(bundle, "--terms::more", term, "--passes::student::taps", "{'x': '0'}")["terms"]
+
+
+def test_inference_is_no_training(bundle):
+    command = f"python -m monai.bundle run --bundle_root {bundle} --config_file {bundle}/configs/inference.yaml"
+    with pytest.raises(ConfigError, match=f"'inference': is no training.*{re.escape(command)}$"):
+        compose("inference", bundle, None, [])
+    (bundle / "configs" / "inference_regions.yaml").write_text("{}\n")
+    with pytest.raises(ConfigError, match=r"inference.yaml', '.*inference_regions.yaml'\]") as error:
+        compose("inference_regions", bundle, None, [])
+    assert shlex.split(error.value.fix)[-1] == str(
+        [f"{bundle}/configs/{n}.yaml" for n in ("inference", "inference_regions")]
+    )

@@ -11,7 +11,7 @@ import pytest
 
 from monai_kd.__main__ import main
 from monai_kd.commands.datalist import write_datalist
-from monai_kd.data import load_datalist
+from monai_kd.data import has_modality, load_datalist
 from monai_kd.utils.errors import ConfigError, DataError, UnknownNameError
 
 
@@ -98,6 +98,7 @@ def test_label_files(tmp_path, names):
     assert load_datalist(tmp_path, "test", ["image", "label"])[0]["label"].startswith(str(tmp_path / labels))
     assert all(item["label"] == item["image"].replace(images, labels) for item in items)
     assert told.splitlines()[1].split() == ["items", "patients"]
+    assert 'warning: the classes in the label files have no names: add "labels"' in told
     (tmp_path / labels / f"c3{ending}").unlink()
     with pytest.raises(DataError, match=rf"{images}/c3{ending}: no label file of that name"):
         write_datalist(tmp_path, overwrite=True)
@@ -139,6 +140,48 @@ def test_vectors_by_columns(tmp_path, cohort):
         write_datalist(file, overwrite=True, vector=["attributes=age,sex"])
     with pytest.raises(ConfigError, match="--vector: does not apply here"):
         write_datalist(tmp_path, overwrite=True, vector=["attributes=age"])
+
+
+def test_second_pictures_by_column(tmp_path, cohort):
+    touch(tmp_path, *(f"clinical/c{n}.jpg" for n in range(24)))
+    rows = "".join(f"{line},clinical/c{n}.jpg,{n}\n" for n, line in enumerate(cohort.splitlines()))
+    file = table(tmp_path, "image,label,patient,clinic,age\n" + rows)
+    out = tmp_path / "lists"
+    assert main(["datalist", str(file), "--out", str(out), "--file", "privileged=clinic", "--file", "view=image"]) == 0
+    assert has_modality(out, "privileged")
+    for item in load_datalist(out, keys=["image", "privileged", "view"]):
+        assert item["privileged"] == str(tmp_path / "clinical" / f"c{Path(item['image']).stem[1:]}.jpg")
+        assert item["view"] == item["image"]
+    for given, told in (
+        ("privileged", "--file privileged: names no file. --file privileged=clinical"),
+        ("label=clinic", "names no file"),
+        ("a=image,clinic", "names no file"),
+        ("a=clinik", "no column 'clinik'. did you mean 'clinic'"),
+    ):
+        with pytest.raises((ConfigError, UnknownNameError), match=told):
+            write_datalist(file, out, overwrite=True, file=[given])
+    with pytest.raises(ConfigError, match="--file and --vector: 'a' is both"):
+        write_datalist(file, out, overwrite=True, file=["a=clinic"], vector=["a=age"])
+    with pytest.raises(ConfigError, match="--file: does not apply here"):
+        write_datalist(tmp_path, overwrite=True, file=["a=clinic"])
+    (tmp_path / "clinical" / "c3.jpg").unlink()
+    with pytest.raises(DataError, match=r"cases.csv, line 5: column 'clinic': there is no file .*c3.jpg"):
+        write_datalist(file, out, overwrite=True, file=["privileged=clinic"])
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_what_divides_the_columns_is_seen(tmp_path, cohort, mark, start):
+    rows = (f"image,label,patient,'a, or b; or c'\n{cohort}").replace(",", mark).replace("'", '"')
+    write_datalist(table(tmp_path, start + rows))
+    assert content(tmp_path)["labels"] == {"0": "a", "1": "b"}
+    assert len({i["patient"] for s in ("training", "validation", "test") for i in content(tmp_path)[s]}) == 12
+
+
+def test_columns_that_are_not_divided_are_told(tmp_path, cohort):
+    file = table(tmp_path, ("image,label,patient\n" + cohort).replace(",", "|"))
+    with pytest.raises(UnknownNameError, match=r"no column 'image'.*columns: 'image\|label\|patient', divided by ','"):
+        write_datalist(file)
 
 
 def test_sections_by_column(tmp_path, cohort):

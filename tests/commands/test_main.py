@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -114,3 +115,55 @@ main({words!r})
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=project, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "\n")
+
+
+def test_an_interruption_is_one_line(monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt("go on with what there is")
+
+    monkeypatch.setattr("monai_kd.commands.shelf.path", stop)
+    assert main(["path", "kd"]) == 130
+    assert capsys.readouterr().err == "interrupted; go on with what there is\n"
+    with pytest.raises(KeyboardInterrupt):
+        main(["path", "kd", "--debug"])
+
+
+AT_WORK = """
+import sys, threading, torch
+from monai_kd import __main__ as command
+def work():
+    x = torch.rand(64, 3, 64, 64)
+    while True:
+        torch.nn.functional.conv2d(x, torch.rand(8, 3, 3, 3))
+for _ in range(4):
+    threading.Thread(target=work, daemon=True).start()
+def main():
+    print("said")
+    END
+command.main = main
+command.program()
+"""
+
+
+@pytest.mark.parametrize(
+    "end, code", [("return 1", 1), ("return 130", 130), ("raise RuntimeError", 1), ("raise KeyboardInterrupt", 130)]
+)
+def test_an_error_ends_the_process_though_threads_are_at_work(end, code, project):
+    words = [sys.executable, "-c", AT_WORK.replace("END", end)]
+    done = subprocess.run(words, cwd=project, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (code, "said\n"), done.stderr
+    assert ("Traceback" in done.stderr) == end.startswith("raise") and "terminate" not in done.stderr
+
+
+def test_the_installed_command_ends_so_too(project):
+    assert "monai-kd = monai_kd.__main__:program" in (project / "setup.cfg").read_text()
+
+
+def test_nobody_reads_on(project):
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-m", "monai_kd", "list"], cwd=project, stdout=writing, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -16,6 +16,7 @@ from monai_kd.commands.check_bundle import findings
 from monai_kd.commands.composition import compose
 from monai_kd.commands.pack import pack
 from monai_kd.commands.reached import reached
+from monai_kd.networks import write_origin
 from monai_kd.utils import read_state
 from monai_kd.utils.errors import CheckpointError, ConfigError
 
@@ -139,6 +140,96 @@ def test_other_ways_to_train_are_whole_and_not_the_recipe(bundle):
     again = compose("train_alone", out, None, []).merged()
     assert {key: again[key] for key in alone} == alone
     assert reached(again) == reached(alone)
+
+
+LINEAR = torch.nn.Linear(2, 2)
+
+
+def test_the_student_of_another_training_is_refused(taught):
+    write_origin(taught / "models" / "model.pt", {"recipe": "crckd", "seed": 0})
+    train = taught / "configs" / "train.yaml"
+    train.write_text(train.read_text() + "seed: 0\norigin: {recipe: '@recipe::id', seed: '@seed'}\n")
+    with pytest.raises(CheckpointError, match=r"models/model.pt: is of another training: recipe 'crckd', now 'kd'"):
+        packed(taught)
+    write_origin(taught / "models" / "model.pt", {"recipe": "kd", "seed": 0})
+    assert (packed(taught) / "models" / "model.pt").is_file()
+
+
+def test_the_student_is_the_one_that_is_named_and_places_stay_here(taught, tmp_path):
+    train = taught / "configs" / "train.yaml"
+    train.write_text(train.read_text() + "checkpoint: \"$@bundle_root + '/models/model.pt'\"\noutput_dir: out\n")
+    torch.save(LINEAR.state_dict(), tmp_path / "mine.pt")
+    torch.jit.script(LINEAR).save(tmp_path / "mine.ts")
+    out = packed(taught, "kd", "--checkpoint", str(tmp_path / "mine.pt"), "--output_dir", "runs/3")
+    models = out / "models"
+    assert torch.load(models / "model.pt", weights_only=True)["weight"].equal(LINEAR.weight)
+    assert torch.jit.load(models / "model.ts").weight.equal(LINEAR.weight)
+    assert str(tmp_path) not in "".join(file.read_text() for file in (out / "configs").iterdir())
+    assert read(out, "train")["output_dir"] == "out"
+
+
+def test_what_is_not_of_these_weights_is_not_packed(taught, recwarn):
+    models = taught / "models"
+    (models / "model.bag_teacher.pt").write_bytes(b"a teacher of bags")
+    (models / "model.onnx").write_bytes(b"of some training")
+    out = packed(taught)
+    assert {file.name for file in (out / "models").iterdir()} == {
+        "model.pt",
+        "model.safetensors",
+        "model.safetensors.sha256",
+    }
+    assert any("model.onnx is not packed: nothing tells" in str(one.message) for one in recwarn)
+    torch.jit.script(LINEAR).save(models / "model.ts")
+    with pytest.raises(CheckpointError, match=r"model.ts: has other weights than the student beside it. export it"):
+        pack(compose("kd", taught, None, []), taught.parent / "other")
+    (models / "model.ts").write_bytes(b"no zip")
+    with pytest.raises(CheckpointError, match=r"model.ts: cannot be read.*export it"):
+        pack(compose("kd", taught, None, []), taught.parent / "other")
+
+
+CLASSES = """
+num_classes: 2
+dataset_dir: data
+classes: "$monai_kd.data.class_names(@dataset_dir, @num_classes)"
+"""
+
+
+@pytest.fixture
+def described(taught):
+    """A bundle whose metadata name the classes of its own data."""
+    train = taught / "configs" / "train.yaml"
+    wide = train.read_text().replace("out_features: 2", 'out_features: "@num_classes"')
+    train.write_text(wide + CLASSES)
+    (taught / "configs" / "train_teacher.yaml").write_text("network_def: '@teacher_def'\nterms::kd: null\n")
+    linear = "{_target_: torch.nn.Linear, in_features: 2, out_features: '@num_classes'}"
+    inference = f"num_classes: 2\nnetwork_def: {linear}\n"
+    (taught / "configs" / "inference.yaml").write_text(inference)
+    form = {"inputs": {}, "outputs": {"pred": {"num_channels": 2, "channel_def": {"0": "benign", "1": "malignant"}}}}
+    told = {"version": "0.1.0", "task": "Tell two kinds apart", "network_data_format": form}
+    (taught / "configs" / "metadata.json").write_text(json.dumps(told))
+    for file in (taught / "models").iterdir():
+        file.unlink()
+    return taught
+
+
+def test_the_classes_of_ones_own_data_are_described(described, tmp_path):
+    items = {"labels": {"0": "a", "1": "b", "2": "c"}, "training": []}
+    (tmp_path / "dataset.json").write_text(json.dumps(items))
+    with pytest.warns(UserWarning, match="metadata.json still tells of the bundle's own data in task: rewrite"):
+        out = packed(described, "kd", "--num_classes", "3", "--dataset_dir", str(tmp_path))
+    pred = read(out, "metadata")["network_data_format"]["outputs"]["pred"]
+    assert pred == {"num_channels": 3, "channel_def": {"0": "a", "1": "b", "2": "c"}}
+    assert [read(out, name)["num_classes"] for name in ("train", "inference", "train_teacher")] == [3, 3, 3]
+    assert read(out, "train_teacher")["network_def"] == "@teacher_def" and read(out, "train")["dataset_dir"] == "data"
+
+
+def test_without_the_data_classes_are_called_by_their_numbers(described, recwarn):
+    pred = read(packed(described), "metadata")["network_data_format"]["outputs"]["pred"]
+    assert pred["channel_def"] == {"0": "benign", "1": "malignant"} and not recwarn
+    with pytest.warns(UserWarning, match="rewrite"):
+        other = pack(compose("kd", described, None, ["--num_classes", "3"]), described.parent / "other")
+    pred = read(other, "metadata")["network_data_format"]["outputs"]["pred"]
+    assert pred["channel_def"] == {"0": "0", "1": "1", "2": "2"}
 
 
 def test_a_teacher_among_the_students_is_refused(taught, tmp_path):

@@ -85,3 +85,17 @@ def test_command_of_monai_does_the_same(bundle, project, capsys):
     assert [line for line in theirs.stdout.splitlines() if "epochs" in line] == [
         line for line in ours if "epochs" in line
     ]
+
+
+def test_who_interrupts_is_told_how_to_go_on(bundle, capsys, monkeypatch):
+    def stop(**_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("monai.bundle.run", stop)
+    assert main(["run", "kd", "--bundle", str(bundle)]) == 130
+    assert capsys.readouterr().err.splitlines()[-1] == "interrupted"
+    path = bundle / "configs" / "train.yaml"
+    path.write_text(path.read_text() + "resume: false\n")
+    assert main(["run", "kd", "--bundle", str(bundle)]) == 130
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert told == "interrupted; go on from the last checkpoint with --resume True"

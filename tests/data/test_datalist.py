@@ -127,6 +127,24 @@ def test_channels_are_checked(tmp_path):
         load_datalist(tmp_path, channels={"image": 1})
 
 
+def test_bits_are_checked_where_channels_are(tmp_path):
+    skimage.io.imsave(tmp_path / "a.png", np.zeros((8, 8), np.uint16), check_contrast=False)
+    dataset(tmp_path, training=[{"image": "a.png", "label": 0}])
+    assert len(load_datalist(tmp_path)) == 1
+    with pytest.raises(DataError, match=r"training\[0\], a.png: 'image' has 16 bits a channel, expected 8"):
+        load_datalist(tmp_path, channels={"image": 1})
+
+
+@pytest.mark.parametrize("keys", [["image"], ["image", "label"]])
+def test_names_of_other_classes_than_are_asked_for(tmp_path, items, keys):
+    if "label" in keys:
+        items = [{**item, "label": item["image"]} for item in items]
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "a", "1": "b"}, "training": items}))
+    assert len(load_datalist(tmp_path, keys=keys, num_classes=2)) == len(load_datalist(tmp_path, keys=keys)) == 6
+    with pytest.raises(DataError, match=r"dataset.json, labels: names 2 classes, num_classes is 7.*--num_classes 2"):
+        load_datalist(tmp_path, keys=keys, num_classes=7)
+
+
 def test_unlabeled_items(tmp_path, items):
     del items[1]["label"]
     items[1]["labeled"] = items[2]["labeled"] = False
@@ -152,6 +170,8 @@ def test_fraction_is_stratified_seeded_and_leaves_validation_alone(tmp_path):
 def test_class_names_come_from_labels(tmp_path):
     (tmp_path / "dataset.json").write_text(json.dumps({"labels": {"0": "benign", "1": "malignant"}}))
     assert class_names(tmp_path, 3) == ["benign", "malignant", "2"]
+    (tmp_path / "dataset.json").write_text(json.dumps({"labels": ["benign", "malignant"]}))
+    assert class_names(tmp_path, 2) == ["benign", "malignant"]
 
 
 def test_labels_may_be_files(tmp_path):

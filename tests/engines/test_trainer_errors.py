@@ -182,3 +182,9 @@ def test_a_loader_that_stops_early_is_an_error_and_nothing_is_saved(tmp_path):
     with pytest.raises(ConfigError, match="epoch 1 ended after 1 of 3 iterations"):
         trainer.run()
     assert not saver.path.exists()
+
+
+@pytest.mark.parametrize("epochs", [0, -1, 2.5, "two"])
+def test_epochs_that_cannot_be_counted_are_refused(epochs):
+    with pytest.raises(ConfigError, match=f"max_epochs: must be a whole number of 1 or more, got {epochs!r}"):
+        make_trainer(Classifier(), {}, {"label": LABEL}, batches(1), epochs)

@@ -18,13 +18,13 @@ from torch import nn
 
 from monai_kd.handlers import EMA, Checkpoint
 from monai_kd.networks import Teacher, load_weights
-from monai_kd.utils import CheckpointError
+from monai_kd.utils import CheckpointError, ConfigError
 from tests.nets import LABEL, Classifier, batches, images, make_trainer, same, state_of
 
 
 def simple(folder: Path, student: nn.Module | None = None, epochs: int = 1, handlers=(), passes=None, **kwargs):
     checkpoint = Checkpoint(
-        folder, **{k: kwargs.pop(k) for k in ("resume", "save_interval", "filename") if k in kwargs}
+        folder, **{k: kwargs.pop(k) for k in ("resume", "save_interval", "filename", "origin") if k in kwargs}
     )
     handlers = [checkpoint, *handlers]
     return make_trainer(
@@ -310,3 +310,41 @@ def test_a_memory_without_parameters_is_saved(tmp_path):
     memory, trainer = build(3, resume=True)
     trainer.run()
     assert memory.seen == 3 * 2 * 4
+
+
+def taught(folder: Path, teacher: Path, **kwargs):
+    passes = {"teacher": {"network": Teacher(load_weights(Classifier(), teacher))}}
+    return simple(folder, passes=passes, **kwargs)
+
+
+def test_a_run_that_was_begun_otherwise_is_not_gone_on_from(tmp_path):
+    for name in ("one.pt", "other.pt"):
+        torch.save(Classifier().state_dict(), tmp_path / name)
+    folder, teacher, origin = tmp_path / "run", tmp_path / "one.pt", {"recipe": "kd", "seed": 0}
+    taught(folder, teacher, origin=origin).run()
+    taught(folder, teacher, origin={**origin, "fold": 1}, epochs=2, resume=True).run()  # of folds it knew nothing
+    with pytest.raises(CheckpointError, match=r"checkpoint.pt: is of a run that was begun with seed 0, now 1. ask for"):
+        taught(folder, teacher, origin={"recipe": "kd", "seed": 1}, epochs=3, resume=True).run()
+    with pytest.raises(CheckpointError, match=r"SHA-256 of pass 'teacher' '\w{12}', now '\w{12}'"):
+        taught(folder, tmp_path / "other.pt", origin=origin, epochs=3, resume=True).run()
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+@pytest.mark.parametrize(("other", "told"), [({"lr": 0.1}, "learning rate"), ({"weight_decay": 0.2}, "weight decay")])
+def test_another_learning_rate_or_weight_decay_is_not_passed_over(tmp_path, scheduled, other, told):
+    def run(epochs: int, **settings: float) -> None:
+        student = Classifier()
+        optimizer = torch.optim.SGD(student.parameters(), **{"lr": 0.01, **settings})
+        schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        handlers = [LrScheduleHandler(schedule, print_lr=False)] if scheduled else []
+        simple(tmp_path, student, epochs, handlers, optimizer=optimizer, resume=epochs > 1).run()
+
+    run(1)
+    run(2)
+    with pytest.raises(CheckpointError, match=rf"begun with {told} [\d.]+, now [\d.]+\."):
+        run(3, **other)
+
+
+def test_an_interval_of_no_epochs_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="save_interval: must be 1 or more epochs, got 0"):
+        Checkpoint(tmp_path, save_interval=0)

@@ -151,7 +151,8 @@ def test_fewer_epochs_than_are_done_is_an_error_that_names_the_file(tmp_path):
 def test_the_file_holds_tensors_and_numbers_of_everything_but_the_frozen_teacher(tmp_path):
     session = Session(tmp_path, 1, resume=False)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert set(state) == {"network", "optimizer", "trainer", "objective", "passes", "handlers", "random"}
+    parts = {"network", "optimizer", "trainer", "objective", "passes", "handlers", "random", "begun_with"}
+    assert set(state) == parts
     assert set(state["passes"]) == {"connector"} and set(state["handlers"]) == {"EMA_0", "ExponentialLR_0"}
     assert state["network"].keys() == session.student.state_dict().keys()
     assert len(state["optimizer"]["state"]) == len(list(session.student.parameters())) + 2

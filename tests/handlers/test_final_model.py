@@ -11,7 +11,7 @@ from ignite.engine import Events
 from torch import nn
 
 from monai_kd.handlers import FinalModelSaver
-from monai_kd.networks import Teacher
+from monai_kd.networks import Teacher, read_origin
 from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer
 
 
@@ -83,6 +83,14 @@ def test_killed_on_the_way_no_case_of_the_weights_is_missing(tmp_path, monkeypat
     assert json.loads((tmp_path / "model.cases.json").read_text()) == {"cases": ["a", "b", "c"]}
     FinalModelSaver(Classifier(), path, cases=["c"])(trainer)
     assert json.loads((tmp_path / "model.cases.json").read_text()) == {"cases": ["c"]}
+
+
+def test_which_training_the_weights_are_of_is_noted_beside_them(tmp_path):
+    trainer, path = make_trainer(Classifier(), {}, {"label": LABEL}, batches(2), 1), tmp_path / "model.pt"
+    FinalModelSaver(Classifier(), path, origin={"recipe": "kd", "seed": 1})(trainer)
+    assert read_origin(path) == {"recipe": "kd", "seed": 1}
+    FinalModelSaver(Classifier(), path)(trainer)
+    assert read_origin(path) == {}
 
 
 def test_only_the_first_process_writes(tmp_path):

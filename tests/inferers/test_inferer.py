@@ -281,3 +281,8 @@ def test_can_be_copied_and_pickled_after_it_ran(duplicate):
     before = inferer(data, network)
     after = duplicate(inferer)(data, network)
     assert all(torch.equal(after[name], before[name]) for name in before)
+
+
+def test_a_key_that_no_pass_has_is_named():
+    with pytest.raises(UnknownNameError, match=r"pass 'student': Pass has no argument 'tap'. did you mean 'taps'"):
+        DistillationInferer({"student": {"tap": {"hint": "fc"}}})

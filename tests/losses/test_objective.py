@@ -201,3 +201,8 @@ def test_can_be_copied_after_a_step():
     objective = Objective({"label": LABEL, "mimic": MIMIC})
     knowledge, batch = known()
     assert torch.equal(objective(knowledge, batch), copy.deepcopy(objective)(knowledge, batch))
+
+
+def test_a_key_that_no_term_has_is_named():
+    with pytest.raises(UnknownNameError, match=r"term 'kd': Term has no argument 'wieght'. did you mean 'weight'"):
+        Objective({"kd": {"loss": torch.nn.MSELoss(), "inputs": ["student", "teacher"], "wieght": 2}})

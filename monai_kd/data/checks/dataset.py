@@ -20,6 +20,7 @@ from monai_kd.data.checks.labels import check_classes
 from monai_kd.data.checks.leaks import Case, check_folds, check_leaks, name_parts
 from monai_kd.data.checks.report import DatasetReport, Finding
 from monai_kd.data.checks.vectors import check_vectors, vector_lengths
+from monai_kd.data.class_labels import count_classes
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
@@ -49,7 +50,8 @@ def check_dataset(
 
     Args:
         path: a `dataset.json` (see :func:`load_datalist`), or its folder.
-        num_classes: labels are 0 to num_classes - 1; None takes the number of `labels` in the file, if there are any.
+        num_classes: labels are 0 to num_classes - 1; None takes the number of `labels` in the file, if they name
+            every class from 0.
         multilabel: a label is a list of zeros and ones; None looks.
         keys: of the files and side vectors of an item, besides its label; None takes `image` and all that look like
             files or lists of numbers.
@@ -80,8 +82,8 @@ def check_dataset(
     content = read_json(file)
     if not isinstance(content, Mapping):
         raise DataError("is no data set", where=str(file), fix='{"training": [{"image": ..., "label": ...}]}')
-    if num_classes is None and isinstance(content.get("labels"), (Mapping, list)) and content["labels"]:
-        num_classes = len(content["labels"])
+    if num_classes is None:
+        num_classes = count_classes(content)
     report = DatasetReport()
     cases = _cases(content, report.findings)
     if multilabel is None:

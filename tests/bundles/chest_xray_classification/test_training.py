@@ -49,7 +49,7 @@ def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tm
     assert moved(before, workflow.trainer.network)
     frozen, saved = workflow.parser.get_parsed_content("teacher_def").state_dict(), torch.load(teacher)
     assert teacher.read_bytes() == bytes_before and all(v.equal(saved[k]) for k, v in frozen.items())
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.pt"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.origin.json", "model.pt"]
     state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     ResNet(**FLAT).load_state_dict(state, strict=True)
 

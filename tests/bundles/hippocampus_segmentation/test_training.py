@@ -14,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigWorkflow
 
 from monai_kd.inferers import Pass
 from monai_kd.metrics import count_flops, count_parameters
@@ -32,7 +33,7 @@ def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tm
     assert workflow.trainer.state.iteration == 2
     assert moved(before, workflow.trainer.network)
     assert not moved(frozen, workflow.parser.get_parsed_content("teacher_def"))
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.pt", "model.ts"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.origin.json", "model.pt", "model.ts"]
 
 
 def test_published_files_are_the_plain_network(make, teacher, tmp_path):
@@ -66,7 +67,11 @@ def test_layers_and_channels_are_as_declared(make, role):
 
 def test_teacher_and_student_alone_train(make, tmp_path):
     run(make("train_teacher.yaml"))
-    assert sorted(p.name for p in (tmp_path / "teacher").iterdir()) == ["model.cases.json", "model.pt"]
+    assert sorted(p.name for p in (tmp_path / "teacher").iterdir()) == [
+        "model.cases.json",
+        "model.origin.json",
+        "model.pt",
+    ]
     workflow = make("train_alone.yaml", labeled_fraction=0.5)
     drawn = []
     workflow.trainer.add_event_handler("ITERATION_COMPLETED", lambda e: drawn.append(e.state.batch))
@@ -133,6 +138,16 @@ def test_half_of_every_batch_is_labelled(make, name):
     assert [flags.tolist() for flags in drawn] == [[True, False]] * 2
 
 
+def test_slices_are_not_taken_for_volumes(tmp_path):
+    for name in ("1.dcm", "2.dcm"):
+        (tmp_path / name).touch()
+    given = {"bundle_root": str(tmp_path), "dataset_dir": str(tmp_path), "pattern": "*"}
+    workflow = ConfigWorkflow(str(CONFIGS / "inference.yaml"), workflow_type="infer", logging_file=False, **given)
+    workflow.initialize()
+    with pytest.raises(SystemExit, match="DICOM files of one folder are slices"):
+        workflow.run()
+
+
 @pytest.mark.slow
 def test_student_infers_where_monai_kd_cannot_be_imported(make, teacher, tmp_path, data):
     run(make())
@@ -153,7 +168,8 @@ def test_student_infers_where_monai_kd_cannot_be_imported(make, teacher, tmp_pat
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
     told = done.stderr[done.stderr.index("FAILED") :].splitlines()
-    assert told[0] == "FAILED 2 of 3:" and sum("broken.nii.gz: " in x or "channels.nii.gz: " in x for x in told) == 2
+    broken = f"{folder}/broken.nii.gz: LoadImage cannot find a suitable reader for file: {folder}/broken.nii.gz."
+    assert told[:2] == ["FAILED 2 of 3:", broken] and "expected input" in told[2] and "but got 2 channels" in told[2]
     assert [path.name for path in (tmp_path / "output" / "inference").iterdir()] == ["case_seg.nii.gz"]
     for name in ("broken", "channels"):
         (folder / f"{name}.nii.gz").unlink()

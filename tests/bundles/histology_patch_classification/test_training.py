@@ -31,7 +31,7 @@ def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tm
     assert moved(before, workflow.trainer.network)
     assert not moved(frozen, workflow.parser.get_parsed_content("teacher_def"))
     assert teacher.read_bytes() == bytes_before
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.pt"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.origin.json", "model.pt"]
 
 
 def test_published_student_is_the_plain_network(make, teacher, tmp_path):

@@ -55,7 +55,7 @@ def test_training_moves_the_student(make, teacher, tmp_path, recipe):
     run(workflow)
     assert workflow.trainer.state.iteration == 2 and teacher.read_bytes() == frozen
     assert any(not v.equal(before[k]) for k, v in workflow.trainer.network.named_parameters())
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.pt", "model.ts"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.origin.json", "model.pt", "model.ts"]
 
 
 def test_label_moves_with_the_picture(make):

@@ -38,6 +38,7 @@ def test_pictures_of_a_folder_are_answered_beside_those_that_fail(make, teacher,
     generator = np.random.default_rng(0)
     for name, shape in (("b.png", (50, 40, 3)), ("c.jpg", (96, 96, 3)), ("grey.png", (64, 64))):
         Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(folder / name)
+    Image.fromarray(generator.integers(0, 65536, (64, 64), np.uint16)).save(folder / "wide.png")
     (folder / "a.jpeg").write_text("no picture")  # comes first
     given = {"bundle_root": str(tmp_path), "dataset_dir": str(folder), "device": "$torch.device('cpu')"}
 
@@ -51,9 +52,11 @@ def test_pictures_of_a_folder_are_answered_beside_those_that_fail(make, teacher,
     with pytest.raises(SystemExit) as told:
         infer()
     first, *failed = str(told.value).splitlines()
-    assert first == "FAILED 2 of 4:" and [line.split(": ")[0] for line in failed if line.startswith(str(folder))] == [
+    assert first.startswith("FAILED 3 of 5, a picture must be a png or jpg of")
+    assert [line.split(": ")[0] for line in failed if line.startswith(str(folder))] == [
         str(folder / "a.jpeg"),
         str(folder / "grey.png"),
+        str(folder / "wide.png"),
     ]
     with (tmp_path / "output" / "inference" / "predictions.csv").open() as file:
         assert [Path(name).name for name, *_ in csv.reader(file)] == ["b.png", "c.jpg"]

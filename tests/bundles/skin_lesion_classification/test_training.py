@@ -7,12 +7,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 import torch
 from monai.networks.nets import ResNet
 
-from monai_kd.metrics import count_parameters
+from monai_kd.handlers import ValidationScore
+from monai_kd.metrics import balanced_accuracy, count_parameters
 from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs, train_seconds
 from monai_kd.utils import CheckpointError, DataError
@@ -44,7 +46,7 @@ def test_distillation_moves_the_student_and_leaves_the_teacher(make, teacher, tm
     assert any(not v.equal(before[k]) for k, v in workflow.trainer.network.named_parameters())
     frozen, saved = workflow.parser.get_parsed_content("teacher_def").state_dict(), torch.load(teacher)
     assert teacher.read_bytes() == bytes_before and all(v.equal(saved[k]) for k, v in frozen.items())
-    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.pt"]
+    assert sorted(p.name for p in (tmp_path / "models").iterdir()) == ["model.origin.json", "model.pt"]
     state = torch.load(tmp_path / "models" / "model.pt", weights_only=True)
     ResNet(**FLAT).load_state_dict(state, strict=True)
 
@@ -89,6 +91,24 @@ def test_alone_trains_and_is_evaluated(make, tmp_path):
     answer = one.probability.argmax(1)
     recall = [(answer[one.label == c] == c).mean() for c in range(7)]
     assert found == pytest.approx(sum(recall) / 7)
+
+
+def test_validation_measures_what_a_page_publishes_where_a_class_is_absent(make, data, tmp_path):
+    content = json.loads((Path(data) / "dataset.json").read_text())
+    for item in (item for section in ("training", "validation", "test") for item in content[section]):
+        item["image"] = str(Path(data) / item["image"])
+    content["validation"] = [item for item in content["validation"] if item["label"] != 6]
+    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    parser = make("train_alone.yaml", dataset_dir=str(tmp_path)).parser
+    evaluator, network = (parser.get_parsed_content(key) for key in ("validate::evaluator", "network"))
+    evaluator.run()
+    batch = next(iter(parser.get_parsed_content("validate::dataloader")))
+    with torch.no_grad():
+        probability = network.eval()(batch["image"]).softmax(1)
+    found = evaluator.state.metrics["val_balanced_accuracy"]
+    assert found == balanced_accuracy(batch["label"], probability) > 0 and len(set(batch["label"].tolist())) == 6
+    (score,) = (h for h in parser.get_parsed_content("train::handlers") if isinstance(h, ValidationScore))
+    assert score.floor == pytest.approx(1 / 6)  # of a network that always gives one answer
 
 
 def test_missing_data_and_teacher_say_what_to_run(make, tmp_path):
