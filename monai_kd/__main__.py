@@ -13,6 +13,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NoReturn
 
 import monai_kd
@@ -184,16 +185,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if tokens and args.command not in ("run", "pack", "compare"):
         parser.error(f"unrecognized arguments: {' '.join(tokens)}")
     debug = getattr(args, "debug", False)
+    from monai_kd.commands.failure import failure, without_tracebacks
+
     try:
-        return _dispatch(args, tokens)
+        with nullcontext() if debug else without_tracebacks():
+            return _dispatch(args, tokens)
     except KeyboardInterrupt as stop:
         if debug:
             raise
         print("; ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
         return 130
     except Exception as error:
-        from monai_kd.commands.failure import failure
-
         message = None if debug else failure(error)
         if message is None:
             raise

@@ -3,12 +3,31 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["failure"]
+__all__ = ["failure", "without_tracebacks"]
+
+
+@contextmanager
+def without_tracebacks() -> Iterator[None]:
+    """Keep tracebacks out of the log for a while, as MONAI's `StatsHandler` writes them of every error of an engine."""
+    before = logging.getLogRecordFactory()
+
+    def make(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = before(*args, **kwargs)
+        record.exc_info = None
+        return record
+
+    logging.setLogRecordFactory(make)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(before)
 
 
 def failure(error: BaseException) -> str | None:

@@ -34,8 +34,8 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
 
     Its `train.json` is the bundle's with the recipe in it, and `train_teacher.json` or `train_alone.json` are the
     bundle's own, each with all that it needs. `metadata.json` says by which recipe, from which paper and from which
-    teacher, by checksum. The student's files `models/model.*` come along if there are any, the teacher never does;
-    `model.pt` once more as `model.safetensors`, with its checksum beside it.
+    teacher, by checksum. The student comes along if it is there (see :func:`carry`), the teacher never does, nor does
+    what is typed of places on this machine.
 
     Args:
         composed: a bundle's training and what is laid over it. A setting (a number, a text, a list of them) that is
@@ -46,7 +46,8 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         ConfigError: `out` holds something; what is laid over the bundle is no recipe, or one that publishes another
             network than the plain student; `inference` names other classes than MONAI's and torch's, would build
             another network than `train`, or prepares images otherwise; a file has no equal in JSON.
-        CheckpointError: the student's weights cannot be read, are not what their checksum says, or are no tensors.
+        CheckpointError: the student's weights are of another training, cannot be read, are not what their checksum
+            says, or are no tensors; the TorchScript beside them has others.
     """
     out = Path(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir())):

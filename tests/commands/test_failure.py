@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from monai_kd.__main__ import main
-from monai_kd.commands.failure import failure
+from monai_kd.commands.failure import failure, without_tracebacks
 from tests.nets import LABEL, Classifier, batches, make_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:parsing config_file")
@@ -79,3 +80,17 @@ def test_device_that_is_not_there():
         pytest.skip("there is one")
     line = told({"x": {"_target_": "torch.zeros", "size": [1], "device": "@device"}, "device": "cuda"}, "x")
     assert line.startswith("x: ") and "it reads device='cuda'" in line
+
+
+def test_the_log_keeps_what_was_said_and_no_traceback(caplog):
+    def fail() -> None:
+        try:
+            raise ValueError("out of paper")
+        except ValueError:
+            logging.getLogger("printer").exception("stopped")
+
+    with without_tracebacks():
+        fail()
+    fail()
+    assert [record.message for record in caplog.records] == ["stopped", "stopped"]
+    assert [record.exc_info is None for record in caplog.records] == [True, False]
