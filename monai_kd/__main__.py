@@ -26,7 +26,7 @@ Python literal. `run` also takes what `python -m monai.bundle run` does: --run_i
 _TRUST = "run the bundle, and files laid over it, even if there is code in them that is not MONAI's"
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     anywhere = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     anywhere.add_argument(
         "--debug", action="store_true", default=argparse.SUPPRESS, help="show where an error comes from"
@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     bundle.add_argument("folder", metavar="DIR", help="the bundle's folder")
 
     add("report", "write report.html about all runs below a folder").add_argument("directory", metavar="DIR")
-    return parser
+    return parser, commands.choices
 
 
 def _dispatch(args: argparse.Namespace, tokens: Sequence[str]) -> int:
@@ -180,10 +180,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: what was typed after `monai-kd`; None reads it from the process.
     """
-    parser = _parser()
-    args, tokens = parser.parse_known_args(argv)
-    if tokens and args.command not in ("run", "pack", "compare"):
-        parser.error(f"unrecognized arguments: {' '.join(tokens)}")
+    parser, commands = _parser()
+    words, tokens = list(sys.argv[1:] if argv is None else argv), []
+    name = next((word for word in words if not word.startswith("-")), "")
+    if name in ("run", "pack", "compare"):
+        from monai_kd.commands.overrides import set_apart
+
+        takes = {option: action.nargs != 0 for action in commands[name]._actions for option in action.option_strings}
+        words, tokens = set_apart(words, takes)
+    args = parser.parse_args(words)
     debug = getattr(args, "debug", False)
     from monai_kd.commands.failure import failure, without_tracebacks
 

@@ -32,12 +32,13 @@ def described(
         metadata: of the bundle.
         parser: the training, as it is to be.
         composed: the recipe's.
-        teachers: SHA-256 by name.
+        teachers: SHA-256 by name; by itself where the name is not known.
     """
     told: dict[str, Any] = {key: composed.info[key] for key in ("title", "paper", "doi") if key in composed.info}
     block = {"recipe": composed.recipe.id, **told}
     if teachers:
-        block["teacher"] = [{"file": name, "sha256": digest} for name, digest in teachers.items()]
+        named = {name: {"file": name} for name, sha in teachers.items() if name != sha}
+        block["teacher"] = [{**named.get(name, {}), "sha256": sha} for name, sha in teachers.items()]
     required = {**metadata.get("required_packages_version", {}), "monai-kd": monai_kd.__version__}
     found = {**copy.deepcopy(metadata), "required_packages_version": required, "distillation": block}
     if _tell_format(found.get("network_data_format", {}), parser):

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import fire
@@ -12,7 +12,7 @@ from fire.parser import DefaultParseValue
 
 from monai_kd.utils.errors import ConfigError
 
-__all__ = ["read_overrides", "typed"]
+__all__ = ["read_overrides", "set_apart", "typed"]
 
 
 def read_overrides(tokens: Sequence[str]) -> dict[str, Any]:
@@ -46,6 +46,34 @@ def read_overrides(tokens: Sequence[str]) -> dict[str, Any]:
                 f"{value} is text here, and any text is true", where=f"--{key}", fix="write True or False"
             )
     return found
+
+
+def set_apart(words: Sequence[str], known: Mapping[str, bool]) -> tuple[list[str], list[str]]:
+    """Divide what was typed into words of the command and overrides, `--key value` or `--key=value`, in any order.
+
+    Args:
+        words: what was typed.
+        known: the command's own options, and whether each takes a value.
+
+    Example::
+
+        >>> from monai_kd.commands.overrides import set_apart
+        >>> set_apart(["kd", "--max_epochs", "2", "--bundle", "DIR", "OUT"], {"--bundle": True})
+        (['kd', '--bundle', 'DIR', 'OUT'], ['--max_epochs', '2'])
+    """
+    own: list[str] = []
+    over: list[str] = []
+    todo = list(words)
+    while todo:
+        word = todo.pop(0)
+        name, equals, _ = word.partition("=")
+        option = word.startswith("--") and len(word) > 2
+        into = over if option and name not in known else own
+        into.append(word)
+        takes = option and not equals and (known[name] if into is own else not (todo and todo[0].startswith("--")))
+        if takes and todo:
+            into.append(todo.pop(0))
+    return own, over
 
 
 def typed(key: str, value: Any) -> str:

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
+from torch import nn
 
 from monai_kd.commands.composition import Composition, config_files, importable, in_bundle, left_to, merge
 from monai_kd.commands.description import described
 from monai_kd.commands.packed_files import carry
 from monai_kd.commands.plain import foreign, strings
 from monai_kd.commands.reached import reached
+from monai_kd.networks.origin import check_origin, read_origin
 from monai_kd.utils.checksums import file_sha256
-from monai_kd.utils.errors import ConfigError
+from monai_kd.utils.errors import CheckpointError, ConfigError
 from monai_kd.utils.preprocessing import PLACES, differences, read_preprocessing
 
 __all__ = ["pack"]
@@ -74,14 +76,14 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
     for stem, config in configs.items():
         _check_alone(stem, config)
     over = {**_settings(composed, configs), **composed.published}
-    configs["inference"] = merge([in_bundle(composed.bundle, "inference")], over)
+    configs["inference"] = merge(_inference(composed), over)
     with importable(composed.bundle):
         _check_preprocessing(composed, configs)
-        _check_inference(composed, configs)
+        network = _check_inference(composed, configs)
         here = _parser({**configs, "train": whole}, "train", composed.bundle.resolve())
         teachers = _teachers(here, composed.bundle.resolve(), reached(whole))
-        student = Path(here.get_parsed_content("checkpoint") if "checkpoint" in here else composed.bundle / STUDENT)
-        origin = here.get_parsed_content("origin") if "origin" in here else {}
+        student = _student(here, composed, whole)
+        teachers = _of_the_student(teachers, student)
         configs["metadata"] = described(configs["metadata"], here, composed, teachers)
     texts = {stem: _as_json(stem, config) for stem, config in configs.items()}
 
@@ -91,11 +93,18 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         (build / "configs").mkdir(parents=True)
         for stem, text in texts.items():
             (build / "configs" / f"{stem}.json").write_text(text, encoding="utf-8")
-        carry(composed.bundle, student, origin, build, set(teachers.values()))
+        carry(composed.bundle, student, network, build, set(teachers.values()))
         if out.is_dir():
             out.rmdir()
         os.replace(build, out)
     return out
+
+
+def _inference(composed: Composition) -> list[Path]:
+    """The bundle's `inference`, and `inference_NAME` of each of its own files that is laid over the training."""
+    own = {file.stem: file for file in config_files(composed.bundle)}
+    more = [f"inference_{file.stem}" for file in composed.files[2:] if file not in composed.named]
+    return [own[stem] for stem in ("inference", *more) if stem in own]
 
 
 def _is_place(key: str, value: Any) -> bool:
@@ -108,6 +117,28 @@ def _another_way(composed: Composition, file: Path) -> dict[str, Any]:
     files = [composed.files[0], *composed.theirs, file]
     there = ConfigParser(merge(files))
     return merge(files, {k: v for k, v in left_to(file, composed.overrides).items() if k in there})
+
+
+def _student(parser: ConfigParser, composed: Composition, whole: dict[str, Any]) -> Path:
+    """The weights to publish, if they are there; of this training, as far as that is known."""
+    student = Path(parser.get_parsed_content("checkpoint") if "checkpoint" in parser else composed.bundle / STUDENT)
+    own = {**composed.merged(), "bundle_root": str(composed.bundle.resolve())}
+    if whole.get("checkpoint") != own.get("checkpoint") and not student.is_file():
+        raise CheckpointError("no such file", where=str(student), fix="--checkpoint names the student's weights")
+    check_origin(student, parser.get_parsed_content("origin") if "origin" in parser else {})
+    return student
+
+
+def _of_the_student(teachers: dict[str, str], student: Path) -> dict[str, str]:
+    """The teachers that are there, if they taught this student; else those that did, without their names."""
+    taught = read_origin(student).get("teachers")
+    if taught is None or set(taught) == set(teachers.values()):
+        return teachers
+    if teachers:
+        fix = "give --teacher or --teacher_checkpoint as for its training, or train it again"
+        what = f"was taught by other weights than {', '.join(teachers)}"
+        raise CheckpointError(what, where=str(student), fix=fix)
+    return {sha: sha for sha in taught}
 
 
 def _teachers(parser: ConfigParser, root: Path, read: set[str]) -> dict[str, str]:
@@ -133,25 +164,24 @@ def _check_alone(stem: str, config: dict[str, Any]) -> None:
             raise ConfigError(f"reads another file, {text!r}", where=f"{stem}, {key}", fix=fix)
 
 
-def _check_inference(composed: Composition, configs: dict[str, Any]) -> None:
+def _check_inference(composed: Composition, configs: dict[str, Any]) -> nn.Module:
+    """Return the student's network, as training builds it."""
     where = f"{composed.bundle}, inference"
     others = foreign(configs["inference"])
     if others:
         what = f"names more than MONAI and torch: {', '.join(others)}"
         raise ConfigError(what, where=where, why="a published student must load where monai_kd is not installed")
-    parameters = []
-    for stem in ("train", "inference"):
-        parser = _parser(configs, stem, composed.bundle.resolve())
-        if "torch.jit.load" in str(configs[stem].get("network_def")):  # what training exports, if it has
-            if not Path(parser.get_parsed_content("checkpoint")).is_file():
-                return
-        network = parser.get_parsed_content("network_def")
-        parameters.append({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()})
-    if parameters[0] != parameters[1]:
-        differ = sorted(dict(parameters[0].items() ^ parameters[1].items()))
+    network = _parser(configs, "train", composed.bundle.resolve()).get_parsed_content("network_def")
+    if "torch.jit.load" in str(configs["inference"].get("network_def")):  # what training exports
+        return network
+    built = _parser(configs, "inference", composed.bundle.resolve()).get_parsed_content("network_def")
+    shapes = [{(name, tuple(value.shape)) for name, value in net.state_dict().items()} for net in (network, built)]
+    differ = sorted({name for name, _ in shapes[0] ^ shapes[1]})
+    if differ:
         why = f"{len(differ)} tensors differ, the first is {differ[0]!r}"
         fix = "give inference the network_def that train has, as --inference::network_def::KEY VALUE"
         raise ConfigError("builds another network than train", where=where, why=why, fix=fix)
+    return network
 
 
 def _settings(composed: Composition, configs: dict[str, Any]) -> dict[str, Any]:

@@ -10,12 +10,13 @@ import subprocess
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from monai_kd.commands.overrides import typed
-from monai_kd.utils import read_json, write_text
+from monai_kd.networks.origin import read_origin
+from monai_kd.utils import beside, read_json, write_text
 from monai_kd.utils.bundle import config_files
 from monai_kd.utils.checksums import file_sha256
 from monai_kd.utils.errors import ConfigError, DistillationError
@@ -116,8 +117,9 @@ class Trial:
             return
         note = read_json(self._note) if self._note.is_file() else {}
         if note.get("sha256") != file_sha256(self.weights):
-            what = "is used as it is: nothing tells what it was trained with"
-            warnings.warn(f"{self.weights}: {what}; remove it, and it is trained as asked for", stacklevel=3)
+            known = ", ".join(f"{k} {v}" for k, v in self._known().items()) or "nothing tells what it was trained with"
+            what = f"{self.weights}: is used as it is: {known}"
+            warnings.warn(f"{what}; remove it, and it is trained as asked for", stacklevel=3)
         elif note["asked"] != self._deciding():
             fix = "ask for the same, name another file for it, or remove this one"
             told = _changed(note["asked"], self._deciding())
@@ -148,16 +150,22 @@ class Trial:
                 write_text(self._note, json.dumps(note, indent=2) + "\n")
             done = "trained and tested" if self.test else "trained"
         if self.test:
-            self._call(self.words(*self.tests), environment)
+            over = {k: v for k, v in self._known().items() if k not in self.overrides}
+            self._call(replace(self, overrides={**self.overrides, **over}).words(*self.tests), environment)
         return done
 
     @property
     def _elsewhere(self) -> bool:
         return self.weights.parent != self.folder
 
+    def _known(self) -> dict[str, Any]:
+        """Of weights outside of `folder`, how they were trained, as far as that is known and the test asks for it."""
+        origin = read_origin(self.weights) if self._elsewhere else {}
+        return {key: origin[key] for key in ("seed", "labeled_fraction", "fold") if key in origin}
+
     @property
     def _note(self) -> Path:
-        return self.weights.with_suffix(".asked.json")
+        return beside(self.weights, ".asked.json")
 
     def _deciding(self) -> dict[str, Any]:
         """What was asked for, but for what the weights do not depend on."""

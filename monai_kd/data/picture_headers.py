@@ -69,7 +69,7 @@ def _check_picture(file: str, channels: int, key: str, where: str) -> None:
         )
     if found != channels:
         what = f"{key!r} has {found} channels ({mode}), the network takes {channels}"
-        raise DataError(what, where=where, fix="set the number of channels of the bundle, or convert the picture")
+        raise DataError(what, where=where, fix=f"give --in_channels {found} if all have, or convert the picture")
     if bits != 8:
         raise DataError(f"{key!r} has {bits} bits a channel, expected 8", where=where, fix=FIX)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from monai_kd.utils import read_json
+from monai_kd.utils import beside, read_json
 from monai_kd.utils.errors import DataError
 
 __all__ = ["check_unseen", "seen_names"]
@@ -40,7 +39,7 @@ def check_unseen(path: str | os.PathLike, items: Iterable[Mapping[str, Any]]) ->
         >>> check_unseen(path, [{"case": "a"}]) == path  # nothing is known of this one
         True
     """
-    record = Path(path).with_suffix(".cases.json")
+    record = beside(path, ".cases.json")
     if record.is_file():
         seen = set(read_json(record)["cases"])
         both = sorted(str(item["case"]) for item in items if seen.intersection(seen_names([item])))

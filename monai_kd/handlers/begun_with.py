@@ -6,9 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from monai_kd.networks.teacher import frozen_teachers
-from monai_kd.networks.weights import loaded_from
-from monai_kd.utils.checksums import file_sha256
+from monai_kd.networks.origin import taught_by
 
 __all__ = ["begun_with"]
 
@@ -30,8 +28,4 @@ def begun_with(engine: Any, origin: Mapping[str, Any] | None) -> dict[str, Any]:
         of = f" of group {number}" if len(groups) > 1 else ""
         found[f"learning rate{of}"] = float(group.get("initial_lr", group["lr"]))
         found[f"weight decay{of}"] = float(group.get("weight_decay", 0.0))
-    for name, network in frozen_teachers(engine.inferer.networks).items():
-        path = loaded_from(network)
-        if path is not None and path.is_file():
-            found[f"SHA-256 of {name}"] = file_sha256(path)[:12]
-    return found
+    return {**found, **{f"SHA-256 of {name}": sha[:12] for name, sha in taught_by(engine.inferer.networks).items()}}

@@ -12,8 +12,8 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
-from monai_kd.networks.origin import write_origin
-from monai_kd.utils import check_finite, read_json, unwrap, write_state, write_text, write_torchscript
+from monai_kd.networks.origin import taught_by, write_origin
+from monai_kd.utils import beside, check_finite, read_json, unwrap, write_state, write_text, write_torchscript
 from monai_kd.utils.atomic import probe_folder
 
 __all__ = ["FinalModelSaver"]
@@ -35,7 +35,8 @@ class FinalModelSaver:
             :func:`monai_kd.data.check_unseen`. None writes none. While the weights are replaced it also has the names
             of the ones before, so that, wherever a run is killed, no case of the weights that are there is missing.
         origin: which training this is, such as `{"recipe": "kd", "seed": 0}`, for a file beside `path` that ends in
-            `.origin.json`; see :func:`monai_kd.networks.check_origin`. None writes none.
+            `.origin.json`; see :func:`monai_kd.networks.check_origin`. It also has the SHA-256 of the teachers' files.
+            None writes none.
 
     Raises:
         CheckpointWriteError: the folder cannot be written to: told before the run.
@@ -59,6 +60,7 @@ class FinalModelSaver:
         origin: Mapping[str, Any] | None = None,
     ) -> None:
         self.network, self.path, self.cases, self.origin = network, Path(path), cases, origin
+        self._teachers: list[str] = []
         self.torchscript = None if torchscript is None else Path(torchscript)
 
     def attach(self, engine: Engine) -> None:
@@ -69,6 +71,8 @@ class FinalModelSaver:
     def _probe(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
             probe_folder(self.path.parent)
+            if self.origin is not None and hasattr(engine, "inferer"):  # now: the files may be others at the end
+                self._teachers = sorted(set(taught_by(engine.inferer.networks).values()))
 
     def __call__(self, engine: Engine) -> None:
         if getattr(engine.state, "rank", 0) == 0:
@@ -78,7 +82,7 @@ class FinalModelSaver:
                 self._write_cases({*self.cases, *self._cases_before()})
             write_state(self.path, network.state_dict())
             if self.origin is not None:
-                write_origin(self.path, self.origin)
+                write_origin(self.path, {**self.origin, **({"teachers": self._teachers} if self._teachers else {})})
             if self.torchscript is not None:
                 write_torchscript(self.torchscript, network)
             if self.cases is not None:
@@ -86,7 +90,7 @@ class FinalModelSaver:
 
     @property
     def _record(self) -> Path:
-        return self.path.with_suffix(".cases.json")
+        return beside(self.path, ".cases.json")
 
     def _cases_before(self) -> list[str]:
         return read_json(self._record)["cases"] if self._record.is_file() else []

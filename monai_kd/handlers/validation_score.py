@@ -16,7 +16,7 @@ from torch import nn
 
 from monai_kd.networks.teacher import frozen_teachers
 from monai_kd.networks.weights import loaded_from
-from monai_kd.utils import read_json, write_text
+from monai_kd.utils import beside, read_json, write_text
 from monai_kd.utils.checksums import file_sha256
 
 __all__ = ["ValidationScore", "validation_score"]
@@ -60,7 +60,7 @@ class ValidationScore:
     @property
     def file(self) -> Path:
         """Where the score is written."""
-        return _beside(self.path)
+        return beside(self.path, ".score.json")
 
     def attach(self, engine: Engine) -> None:
         """Judge the teachers of `engine`, a `DistillationTrainer`, and write what it reaches."""
@@ -104,13 +104,9 @@ def validation_score(network: nn.Module) -> tuple[str, float] | None:
         network: to which :func:`monai_kd.networks.load_weights` was applied.
     """
     path = loaded_from(network)
-    if path is None or not path.is_file() or not _beside(path).is_file():
+    if path is None or not path.is_file() or not beside(path, ".score.json").is_file():
         return None
-    score = read_json(_beside(path))
+    score = read_json(beside(path, ".score.json"))
     if score.get("sha256") != file_sha256(path):
         return None  # of other weights, which had the same name
     return str(score["metric"]), float(score["best"])
-
-
-def _beside(path: Path) -> Path:
-    return path.with_suffix(".score.json")

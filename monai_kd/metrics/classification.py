@@ -52,6 +52,11 @@ def checked(label: Values, probability: Values) -> tuple[np.ndarray, np.ndarray]
         raise DataError(
             f"class {y[bad.argmax()]} of case {bad.argmax()} is not one of 0..{p.shape[1] - 1}", where="label"
         )
+    bad = ~np.isfinite(p).all(1)
+    if bad.any():
+        what = f"row {bad.argmax()} is nan or infinite"
+        fix = "the network's weights are: did its training diverge? a lower learning_rate may help"
+        raise DataError(what, where="probability", fix=fix)
     bad = ~((p >= 0).all(1) & (np.abs(p.sum(1) - 1) < 1e-2))
     if bad.any():
         row = p[bad.argmax()].round(3).tolist()

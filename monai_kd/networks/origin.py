@@ -9,10 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from monai_kd.utils import CheckpointError, read_json, write_text
+from torch import nn
+
+from monai_kd.networks.teacher import frozen_teachers
+from monai_kd.networks.weights import loaded_from
+from monai_kd.utils import CheckpointError, beside, read_json, write_text
 from monai_kd.utils.checksums import file_sha256
 
-__all__ = ["check_origin", "differing", "read_origin", "write_origin"]
+__all__ = ["check_origin", "differing", "read_origin", "taught_by", "write_origin"]
 
 
 def write_origin(path: str | os.PathLike, origin: Mapping[str, Any]) -> None:
@@ -22,7 +26,7 @@ def write_origin(path: str | os.PathLike, origin: Mapping[str, Any]) -> None:
         path: the weights.
         origin: texts and numbers, such as `role`, `recipe` and `seed`.
     """
-    write_text(_beside(path), json.dumps({**origin, "sha256": file_sha256(path)}) + "\n")
+    write_text(beside(path, ".origin.json"), json.dumps({**origin, "sha256": file_sha256(path)}) + "\n")
 
 
 def read_origin(path: str | os.PathLike) -> dict[str, Any]:
@@ -31,9 +35,9 @@ def read_origin(path: str | os.PathLike) -> dict[str, Any]:
     Args:
         path: the weights; if they were written anew since, by something else, nothing is known.
     """
-    if not (Path(path).is_file() and _beside(path).is_file()):
+    if not (Path(path).is_file() and beside(path, ".origin.json").is_file()):
         return {}
-    origin = dict(read_json(_beside(path)))
+    origin = dict(read_json(beside(path, ".origin.json")))
     return origin if origin.pop("sha256", None) == file_sha256(path) else {}
 
 
@@ -74,6 +78,19 @@ def check_origin(path: str | os.PathLike, origin: Mapping[str, Any]) -> str:
     return str(path)
 
 
+def taught_by(networks: Mapping[str, nn.Module]) -> dict[str, str]:
+    """The SHA-256 of the file that each frozen teacher was read from; of others nothing is known.
+
+    Args:
+        networks: those of the passes, by pass.
+
+    Returns:
+        By what an error calls the teacher.
+    """
+    found = {name: loaded_from(network) for name, network in frozen_teachers(networks).items()}
+    return {name: file_sha256(path) for name, path in found.items() if path is not None and path.is_file()}
+
+
 def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """Say what differs of that which both know; empty if nothing does.
 
@@ -87,7 +104,3 @@ def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
         'seed 0, now 1'
     """
     return ", ".join(f"{k} {before[k]!r}, now {now[k]!r}" for k in before if k in now and before[k] != now[k])
-
-
-def _beside(path: str | os.PathLike) -> Path:
-    return Path(path).with_suffix(".origin.json")

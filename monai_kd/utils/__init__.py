@@ -18,7 +18,7 @@ from .errors import (
     UnknownNameError,
     suggest,
 )
-from .files import read_json, read_state, write_state, write_text, write_torchscript
+from .files import beside, read_json, read_state, write_state, write_text, write_torchscript
 from .finite import check_finite
 from .hashing import state_hash
 from .modules import find_layer, is_compiled, is_parallel, unique, unwrap

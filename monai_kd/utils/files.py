@@ -19,7 +19,28 @@ from monai_kd.utils.atomic import replacing
 from monai_kd.utils.checksums import check_sum, file_sha256, sum_beside, write_sums
 from monai_kd.utils.errors import CheckpointError, DataError
 
-__all__ = ["read_json", "read_state", "write_state", "write_text", "write_torchscript"]
+__all__ = ["beside", "read_json", "read_state", "write_state", "write_text", "write_torchscript"]
+
+
+_WEIGHTS = {".pt", ".pth", ".ckpt", ".safetensors"}
+
+
+def beside(path: str | os.PathLike, ending: str) -> Path:
+    """Name a file that belongs to a file of weights, in the same folder: `model.pt` and `.cases.json` to
+    `model.cases.json`.
+
+    Args:
+        path: the weights. Only an ending of such files is taken off: `kd_0.1` is a name.
+        ending: of the other file.
+
+    Example::
+
+        >>> from monai_kd.utils import beside
+        >>> str(beside("models/model.pt", ".score.json")), str(beside("kd_0.1", ".score.json"))
+        ('models/model.score.json', 'kd_0.1.score.json')
+    """
+    path = Path(path)
+    return path.with_name((path.stem if path.suffix.lower() in _WEIGHTS else path.name) + ending)
 
 
 def read_state(path: str | os.PathLike) -> dict[str, Any]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from monai_kd.utils.bundle import resolved
 from monai_kd.utils.errors import ConfigError
 
 __all__ = ["Step", "differences", "read_preprocessing"]
+
+_REFERENCE = re.compile(r"@(\w+(?:::\w+)*)")
 
 PLACES = ("validate::preprocessing", "preprocessing")
 KINDS = {
@@ -139,6 +142,9 @@ def _steps(parser: ConfigParser, place: str, key: str) -> Iterator[Step]:
     config = parser[place]
     if isinstance(config, str) and config.startswith("@"):
         yield from _steps(parser, config[1:], key)
+    elif isinstance(config, str) and config.startswith("$") and not _REFERENCE.sub("", config).strip("$ +[],"):
+        for name in _REFERENCE.findall(config):  # "$@loading + [@last]"
+            yield from _steps(parser, name, key)
     elif isinstance(config, list):
         for i in range(len(config)):
             yield from _steps(parser, f"{place}::{i}", key)

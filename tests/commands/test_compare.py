@@ -14,6 +14,7 @@ import pytest
 from monai_kd.__main__ import main
 from monai_kd.commands.compare import plan
 from monai_kd.data import write_ihc_patches
+from monai_kd.networks import write_origin
 from monai_kd.report import write_report
 from tests import processes
 
@@ -190,6 +191,18 @@ def test_a_teacher_of_which_nothing_is_known_is_taken_with_a_warning(toy, tmp_pa
     (toy / "teacher" / "model.pt").write_text("weights of another training")
     with pytest.warns(UserWarning, match="nothing tells"):
         assert main([*words, str(tmp_path / "three"), "--max_epochs", "2"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:parsing config_file")
+def test_a_teacher_of_another_seed_is_tested_as_it_is(toy, tmp_path):
+    (toy / "teacher").mkdir()
+    (toy / "teacher" / "model.pt").write_text("weights")
+    write_origin(toy / "teacher" / "model.pt", {"role": "teacher", "seed": 7})
+    words = ["compare", "--bundle", str(toy), "--recipes", "kd", "--seeds", "1", "--output_dir", str(tmp_path / "out")]
+    with pytest.warns(UserWarning, match="model.pt: is used as it is: seed 7; remove it"):
+        assert main(words) == 0
+    runs = {name: json.loads((tmp_path / "out" / name / "run.json").read_text()) for name in ("teacher", "kd_seed0")}
+    assert (runs["teacher"]["seed"], runs["kd_seed0"]["seed"]) == (7, 0)
 
 
 def test_a_plan_begins_with_the_baseline_of_each_seed(toy, tmp_path):

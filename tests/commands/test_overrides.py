@@ -8,7 +8,7 @@ import shlex
 import pytest
 from fire import Fire
 
-from monai_kd.commands.overrides import read_overrides, typed
+from monai_kd.commands.overrides import read_overrides, set_apart, typed
 from monai_kd.utils.errors import ConfigError
 
 WORDS = [
@@ -48,3 +48,16 @@ def test_a_word_without_a_key_is_refused():
 def test_words_that_are_no_python_are_refused_since_any_text_is_true(word):
     with pytest.raises(ConfigError, match=f"--resume: {word} is text here.*write True or False"):
         read_overrides(["--resume", word])
+
+
+@pytest.mark.parametrize(
+    ("line", "own", "over"),
+    [
+        ("kd --max_epochs 2 OUT --trust", "kd OUT --trust", "--max_epochs 2"),
+        ("--bundle DIR --a::b -1 kd --c=3 OUT", "--bundle DIR kd OUT", "--a::b -1 --c=3"),
+        ("kd OUT --amp --bundle=DIR", "kd OUT --bundle=DIR", "--amp"),
+        ("-h kd --resume True --amp", "-h kd", "--resume True --amp"),
+    ],
+)
+def test_overrides_may_stand_anywhere(line, own, over):
+    assert set_apart(line.split(), {"--bundle": True, "--trust": False}) == (own.split(), over.split())

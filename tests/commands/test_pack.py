@@ -16,7 +16,7 @@ from monai_kd.commands.check_bundle import findings
 from monai_kd.commands.composition import compose
 from monai_kd.commands.pack import pack
 from monai_kd.commands.reached import reached
-from monai_kd.networks import write_origin
+from monai_kd.networks import read_origin, write_origin
 from monai_kd.utils import read_state
 from monai_kd.utils.errors import CheckpointError, ConfigError
 
@@ -225,11 +225,54 @@ def test_the_classes_of_ones_own_data_are_described(described, tmp_path):
 
 def test_without_the_data_classes_are_called_by_their_numbers(described, recwarn):
     pred = read(packed(described), "metadata")["network_data_format"]["outputs"]["pred"]
-    assert pred["channel_def"] == {"0": "benign", "1": "malignant"} and not recwarn
+    assert pred["channel_def"] == {"0": "benign", "1": "malignant"}
+    assert [str(one.message).partition("models/")[2] for one in recwarn] == [
+        "model.pt is not there: the packed bundle has no student"
+    ]
     with pytest.warns(UserWarning, match="rewrite"):
         other = pack(compose("kd", described, None, ["--num_classes", "3"]), described.parent / "other")
     pred = read(other, "metadata")["network_data_format"]["outputs"]["pred"]
     assert pred["channel_def"] == {"0": "0", "1": "1", "2": "2"}
+
+
+def test_weights_of_another_network_are_refused(taught):
+    torch.save(torch.nn.Linear(2, 3).state_dict(), taught / "models" / "model.pt")
+    match = r"models/model.pt: not the weights of this Linear: 2 of another shape .*weight"
+    with pytest.raises(CheckpointError, match=match):
+        packed(taught)
+    train = taught / "configs" / "train.yaml"
+    train.write_text(train.read_text() + "checkpoint: models/model.pt\n")
+    with pytest.raises(CheckpointError, match=r"nosuch.pt: no such file. --checkpoint names"):
+        packed(taught, "kd", "--checkpoint", "nosuch.pt")
+    assert [path.name for path in taught.parent.iterdir()] == [taught.name]
+
+
+def test_the_teacher_that_is_named_is_the_one_that_taught(taught):
+    student, teacher = taught / "models" / "model.pt", taught / "teacher" / "model.pt"
+    digest = hashlib.sha256(teacher.read_bytes()).hexdigest()
+    write_origin(student, {"recipe": "kd", "teachers": [digest]})
+    out = packed(taught)
+    assert read(out, "metadata")["distillation"]["teacher"] == [{"file": "teacher/model.pt", "sha256": digest}]
+    assert read_origin(out / "models" / "model.pt") == {"recipe": "kd", "teachers": [digest]}
+    torch.save(LINEAR.state_dict(), teacher)
+    with pytest.raises(CheckpointError, match=r"model.pt: was taught by other weights than teacher/model.pt. give --t"):
+        pack(compose("kd", taught, None, []), taught.parent / "other")
+    teacher.unlink()
+    gone = pack(compose("kd", taught, None, []), taught.parent / "gone")
+    assert read(gone, "metadata")["distillation"]["teacher"] == [{"sha256": digest}]
+
+
+def test_what_a_file_of_the_bundle_means_for_inference_is_packed(bundle):
+    for name in ("wide", "inference_wide"):
+        (bundle / "configs" / f"{name}.yaml").write_text("network_def::bias: false\n")
+    out = packed(bundle, config_file="wide")
+    assert read(out, "inference")["network_def"]["bias"] is False
+
+
+def test_out_may_stand_last(bundle, capsys):
+    out = bundle.parent / "out"
+    assert main(["pack", "kd", "--bundle", str(bundle), "--max_epochs", "2", str(out)]) == 0
+    assert read(out, "train")["max_epochs"] == 2 and capsys.readouterr().out.splitlines()[-1] == str(out)
 
 
 def test_a_teacher_among_the_students_is_refused(taught, tmp_path):

@@ -10,8 +10,11 @@ import torch
 from ignite.engine import Events
 from torch import nn
 
+from monai_kd.data import check_unseen
 from monai_kd.handlers import FinalModelSaver
-from monai_kd.networks import Teacher, read_origin
+from monai_kd.networks import Teacher, load_weights, read_origin
+from monai_kd.utils import DataError
+from monai_kd.utils.checksums import file_sha256
 from tests.nets import LABEL, MIMIC, Classifier, batches, make_trainer
 
 
@@ -91,6 +94,32 @@ def test_which_training_the_weights_are_of_is_noted_beside_them(tmp_path):
     assert read_origin(path) == {"recipe": "kd", "seed": 1}
     FinalModelSaver(Classifier(), path)(trainer)
     assert read_origin(path) == {}
+
+
+def test_the_origin_tells_the_file_of_the_teacher(tmp_path):
+    for name in ("teacher.pt", "other.pt"):
+        torch.save(Classifier().state_dict(), tmp_path / name)
+    student, passes = (
+        Classifier(),
+        {"teacher": {"network": Teacher(load_weights(Classifier(), tmp_path / "teacher.pt"))}},
+    )
+    digest = file_sha256(tmp_path / "teacher.pt")
+    saver = FinalModelSaver(student, tmp_path / "model.pt", origin={"recipe": "kd"})
+    trainer = make_trainer(student, passes, {"label": LABEL, "mimic": MIMIC}, batches(2), 1, train_handlers=[saver])
+    trainer.add_event_handler(  # what lies there when the run ends did not teach it
+        Events.EPOCH_COMPLETED, lambda: (tmp_path / "other.pt").replace(tmp_path / "teacher.pt")
+    )
+    trainer.run()
+    assert read_origin(tmp_path / "model.pt") == {"recipe": "kd", "teachers": [digest]}
+
+
+def test_names_without_an_ending_keep_files_of_their_own(tmp_path):
+    trainer = make_trainer(Classifier(), {}, {"label": LABEL}, batches(2), 1)
+    for name in ("kd_0.1", "kd_0.2"):
+        FinalModelSaver(Classifier(), tmp_path / name, cases=[name], origin={"recipe": name})(trainer)
+    assert [read_origin(tmp_path / name)["recipe"] for name in ("kd_0.1", "kd_0.2")] == ["kd_0.1", "kd_0.2"]
+    with pytest.raises(DataError, match="was trained on 1 of the cases"):
+        check_unseen(tmp_path / "kd_0.1", [{"case": "kd_0.1"}])
 
 
 def test_only_the_first_process_writes(tmp_path):

@@ -112,7 +112,7 @@ def test_takes_tensors_of_any_kind(metric, answers):
         ([0, -1], [[0.5, 0.5]] * 2, "class -1 of case 1"),
         ([0, 1], [[0.5, 0.5], [3.0, -2.0]], "row 1 is not a distribution.*softmax"),
         ([0, 1], [[0.5, 0.5], [0.9, 0.9]], "row 1 is not a distribution"),
-        ([0, 1], [[math.nan, 0.5], [0.5, 0.5]], "row 0 is not a distribution"),
+        ([0, 1], [[math.nan, 0.5], [0.5, 0.5]], "row 0 is nan or infinite.*diverge"),
     ],
 )
 def test_refuses_what_is_no_prediction(metric, label, probability, says):

@@ -70,6 +70,18 @@ def test_validation_of_a_training_and_lists_by_reference():
     assert differences(read_preprocessing(ConfigParser(config)), read(CHAIN)) == []
 
 
+def test_a_sum_of_lists_is_read():
+    last = {"_target_": "Lambdad", "keys": "label", "func": "$len"}
+    config = {
+        "size": [8, 8, 8],
+        "first": CHAIN[:2],
+        "rest": CHAIN[2:],
+        "last": last,
+        "preprocessing": "$@first + @rest + [@last]",
+    }
+    assert differences(read_preprocessing(ConfigParser(config)), read(CHAIN)) == []
+
+
 def test_what_needs_the_data_is_compared_as_written():
     needy = changed(4, spatial_size="$@dataset.size()")
     assert differences(read(needy), read(needy)) == []
@@ -90,4 +102,4 @@ def test_what_cannot_be_read_is_named():
     with pytest.raises(ConfigError, match="no validate::preprocessing and no preprocessing"):
         read_preprocessing(ConfigParser({"network": 1}))
     with pytest.raises(ConfigError, match="preprocessing::transforms: is no list of transforms"):
-        read("$@a + @b")
+        read("$reversed(@a)")

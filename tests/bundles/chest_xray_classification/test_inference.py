@@ -45,20 +45,23 @@ def test_pictures_of_a_folder_are_answered_beside_those_that_fail(make, teacher,
     folder = tmp_path / "clinic"
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for name, shape in (("b.png", (50, 40)), ("c.jpg", (96, 96)), ("colour.png", (28, 28, 3))):
+    for name, shape in (("b.png", (50, 40)), ("c.JPG", (96, 96)), ("colour.png", (28, 28, 3))):
         Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(folder / name)
     Image.fromarray(generator.integers(0, 65536, (64, 64), np.uint16)).save(folder / "wide.png")
+    Image.fromarray(generator.integers(0, 256, (64, 64), np.uint8)).convert("P").save(folder / "palette.png")
     (folder / "a.jpeg").write_text("no picture")  # comes first
     with pytest.raises(SystemExit) as told:
         infer(tmp_path, folder)
     first, *failed = str(told.value).splitlines()
-    assert first.startswith("FAILED 3 of 5, a picture must be a png or jpg of")
+    assert first.startswith("FAILED 4 of 6, a picture must be a png or jpg of")
     assert [line.split(": ")[0] for line in failed if line.startswith(str(folder))] == [
         str(folder / "a.jpeg"),
         str(folder / "colour.png"),
+        str(folder / "palette.png"),
         str(folder / "wide.png"),
     ]
-    assert failed[-1] == f"{folder / 'wide.png'}: has values above 255"
-    assert [Path(name).name for name, *_ in answers(tmp_path)] == ["b.png", "c.jpg"]
+    modes = {"palette.png": "P", "wide.png": "I;16"}
+    assert failed[-2:] == [f"{folder / name}: is a picture of mode {mode}" for name, mode in modes.items()]
+    assert [Path(name).name for name, *_ in answers(tmp_path)] == ["b.png", "c.JPG"]
     with pytest.raises(SystemExit, match=r"no dataset.json and no \*.dcm in"):
         infer(tmp_path, folder, pattern="*.dcm")

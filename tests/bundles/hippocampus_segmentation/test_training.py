@@ -165,13 +165,15 @@ def test_student_infers_where_monai_kd_cannot_be_imported(make, teacher, tmp_pat
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     (folder / "broken.nii.gz").write_text("no volume")  # comes first, and keeps no other waiting
     nib.save(nib.Nifti1Image(np.zeros((20, 20, 20, 2), np.float32), np.eye(4)), folder / "channels.nii.gz")
+    nib.save(nib.Nifti1Image(np.full((20, 20, 20), np.nan, np.float32), np.eye(4)), folder / "nan.nii.gz")
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 1
     told = done.stderr[done.stderr.index("FAILED") :].splitlines()
     broken = f"{folder}/broken.nii.gz: LoadImage cannot find a suitable reader for file: {folder}/broken.nii.gz."
-    assert told[:2] == ["FAILED 2 of 3:", broken] and "expected input" in told[2] and "but got 2 channels" in told[2]
+    assert told[:2] == ["FAILED 3 of 4:", broken] and "expected input" in told[2] and "but got 2 channels" in told[2]
+    assert told[3] == f"{folder}/nan.nii.gz: has voxels that are nan or infinite"
     assert [path.name for path in (tmp_path / "output" / "inference").iterdir()] == ["case_seg.nii.gz"]
-    for name in ("broken", "channels"):
+    for name in ("broken", "channels", "nan"):
         (folder / f"{name}.nii.gz").unlink()
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -13,8 +13,9 @@ import torch
 
 from monai_kd.recipes import load_recipe
 from monai_kd.report import load_runs
+from monai_kd.utils import CheckpointError
 from tests.bundles.histology_patch_classification.workflows import CONFIGS
-from tests.bundles.workflows import load_script, run
+from tests.bundles.workflows import cause, load_script, run
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +48,22 @@ def test_evaluation_is_of_the_checkpoint(make, tmp_path):
     second = np.load(_evaluated(make, tmp_path))["probability"]
     odds = np.log(second[:, 1] / second[:, 0]) - np.log(first[:, 1] / first[:, 0])
     assert np.allclose(odds, 5, atol=1e-4)
+
+
+def test_a_student_that_is_not_there_or_another_network_is_told_in_a_line(make, tmp_path):
+    workflow = make("train_alone.yaml", "evaluate.yaml")
+    with pytest.raises(RuntimeError) as told:
+        workflow.run()
+    assert cause(told.value, CheckpointError).endswith("alone/model.pt: no such file. train it first")
+    run(make("train_alone.yaml"))
+    workflow = make("train_alone.yaml", "evaluate.yaml", **{"network_def::init_features": 4})
+    with pytest.raises(RuntimeError) as told:
+        workflow.run()
+    assert "model.pt: not the weights of this DenseNet: " in cause(told.value, CheckpointError)
+    workflow = make("train_alone.yaml", "evaluate.yaml", seed=3)
+    with pytest.raises(RuntimeError) as told:
+        workflow.run()
+    assert "is of another training: seed 0, now 3" in cause(told.value, CheckpointError)
 
 
 def test_a_student_with_the_teachers_head_is_evaluated_as_it_is(make, teacher, tmp_path):

@@ -36,9 +36,10 @@ def test_pictures_of_a_folder_are_answered_beside_those_that_fail(make, teacher,
     folder = tmp_path / "clinic"
     folder.mkdir()
     generator = np.random.default_rng(0)
-    for name, shape in (("b.png", (50, 40, 3)), ("c.jpg", (96, 96, 3)), ("grey.png", (64, 64))):
+    for name, shape in (("b.png", (50, 40, 3)), ("c.JPG", (96, 96, 3)), ("grey.png", (64, 64))):
         Image.fromarray(generator.integers(0, 256, shape, np.uint8)).save(folder / name)
     Image.fromarray(generator.integers(0, 65536, (64, 64), np.uint16)).save(folder / "wide.png")
+    Image.fromarray(generator.integers(0, 256, (64, 64), np.uint8)).convert("P").save(folder / "palette.png")
     (folder / "a.jpeg").write_text("no picture")  # comes first
     given = {"bundle_root": str(tmp_path), "dataset_dir": str(folder), "device": "$torch.device('cpu')"}
 
@@ -52,13 +53,14 @@ def test_pictures_of_a_folder_are_answered_beside_those_that_fail(make, teacher,
     with pytest.raises(SystemExit) as told:
         infer()
     first, *failed = str(told.value).splitlines()
-    assert first.startswith("FAILED 3 of 5, a picture must be a png or jpg of")
+    assert first.startswith("FAILED 4 of 6, a picture must be a png or jpg of")
     assert [line.split(": ")[0] for line in failed if line.startswith(str(folder))] == [
         str(folder / "a.jpeg"),
         str(folder / "grey.png"),
+        str(folder / "palette.png"),
         str(folder / "wide.png"),
     ]
     with (tmp_path / "output" / "inference" / "predictions.csv").open() as file:
-        assert [Path(name).name for name, *_ in csv.reader(file)] == ["b.png", "c.jpg"]
+        assert [Path(name).name for name, *_ in csv.reader(file)] == ["b.png", "c.JPG"]
     with pytest.raises(SystemExit, match=r"no dataset.json and no \*.dcm in"):
         infer(pattern="*.dcm")
