@@ -64,6 +64,8 @@ def _tell_format(form: Mapping[str, Any], parser: ConfigParser) -> bool:
 
 def _classes(parser: ConfigParser) -> list[str] | None:
     """The names of what the network answers; None where they cannot be told, as without the data set."""
+    if _value(parser, "sigmoid") is True and "structures" in parser:  # regions, a channel each
+        return [str(name) for name in _value(parser, "structures")]
     folder, number = _value(parser, "dataset_dir"), _value(parser, "num_classes")
     if folder is not None and (Path(folder) / FILE).is_file() and "classes" in parser:
         return [str(name) for name in _value(parser, "classes")]
