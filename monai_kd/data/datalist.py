@@ -183,6 +183,10 @@ def _sections(content: Mapping[str, Any], path: Path, fold: int) -> dict[str, li
             )
         found["validation"] = [pair for pair in found["training"] if pair[0]["fold"] == fold]
         found["training"] = [pair for pair in found["training"] if pair[0]["fold"] != fold]
+    elif fold:
+        raise DataError(
+            f"there is no fold {fold}", where=str(path), fix="leave --fold out: the data are divided already"
+        )
     return found
 
 

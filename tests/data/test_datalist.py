@@ -58,6 +58,13 @@ def test_second_modality(tmp_path, items):
         load_datalist(tmp_path, keys=["privileged"])
 
 
+def test_a_fold_of_data_without_folds_is_refused(tmp_path, items):
+    dataset(tmp_path, training=items[:4], validation=items[4:])
+    assert len(load_datalist(tmp_path, "validation")) == 2
+    with pytest.raises(DataError, match=r"dataset.json: there is no fold 3. leave --fold out"):
+        load_datalist(tmp_path, "training", fold=3)
+
+
 def test_folds_make_a_validation_list(tmp_path, items):
     for i, item in enumerate(items):
         item["fold"] = i // 2
