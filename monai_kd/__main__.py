@@ -181,7 +181,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: what was typed after `monai-kd`; None reads it from the process.
     """
     parser, commands = _parser()
-    words, tokens = list(sys.argv[1:] if argv is None else argv), []
+    words = list(sys.argv[1:] if argv is None else argv)
+    tokens: list[str] = []
     name = next((word for word in words if not word.startswith("-")), "")
     if name in ("run", "pack", "compare"):
         from monai_kd.commands.overrides import set_apart
