@@ -142,8 +142,8 @@ def _steps(parser: ConfigParser, place: str, key: str) -> Iterator[Step]:
     config = parser[place]
     if isinstance(config, str) and config.startswith("@"):
         yield from _steps(parser, config[1:], key)
-    elif isinstance(config, str) and config.startswith("$") and not _REFERENCE.sub("", config).strip("$ +[],"):
-        for name in _REFERENCE.findall(config):  # "$@loading + [@last]"
+    elif isinstance(config, str) and (names := _summed(config)) and all(name in parser for name in names):
+        for name in names:
             yield from _steps(parser, name, key)
     elif isinstance(config, list):
         for i in range(len(config)):
@@ -164,6 +164,12 @@ def _steps(parser: ConfigParser, place: str, key: str) -> Iterator[Step]:
                 if isinstance(given[arg], list):
                     given[arg] = given[arg][index if index < len(given[arg]) else 0]
             yield Step(name, given, {**_defaults(target), **given})
+
+
+def _summed(text: str) -> list[str]:
+    """What an expression adds up that only adds up: loading and last of `$@loading + [@last]`."""
+    sums = text.startswith("$") and not _REFERENCE.sub("", text).strip("$ +[],")
+    return _REFERENCE.findall(text) if sums else []
 
 
 def _index(parser: ConfigParser, place: str, key: str) -> int | None:

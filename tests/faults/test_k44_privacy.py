@@ -122,6 +122,7 @@ def test_no_command_that_trains_passes_on_who_the_patient_is(data, given, tmp_pa
                     "output_dir": str(out / "inference"),
                     "checkpoint": str(out / "distilled.pt"),
                     "preprocessing::transforms": [steps[0], FLAT, *steps[1:]],
+                    "mode": "$lambda item: 'L'",
                 },
             )
             workflow.initialize()
