@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from monai_kd.utils import ConfigError, ShapeMismatchError, to_float
+from monai_kd.utils import ConfigError, DataError, ShapeMismatchError, to_float
 
 __all__ = ["AttentionPooling"]
 
@@ -70,6 +70,10 @@ class AttentionPooling(nn.Module):
 
         Returns:
             `logits` of the bags, [B, K], and `scores` s of all instances, [M], kept or not.
+
+        Raises:
+            DataError: a bag has no instances.
+            ShapeMismatchError: not one bag per instance.
         """
         bag = bag.reshape(-1)
         if len(bag) != len(features) or (keep is not None and keep.shape != bag.shape):
@@ -79,9 +83,14 @@ class AttentionPooling(nn.Module):
                 where="AttentionPooling",
                 fix="give one bag per instance",
             )
+        sizes = torch.bincount(bag)
+        if not len(bag) or not sizes.all():
+            empty = sizes.tolist().index(0) if len(bag) else 0
+            fix = "leave the bag out: a sum over nothing would be an answer like any other"
+            raise DataError("a bag has no instances", where=f"AttentionPooling, bag {empty} of the batch", fix=fix)
         h = self.embed(features)
         scores = self.attention(h).squeeze(1)
-        count = int(bag.max()) + 1
+        count = len(sizes)
         weights = _softmax_in_bags(to_float(scores), bag, count, keep).to(h.dtype)
         pooled = h.new_zeros(count, h.shape[1]).index_add(0, bag, weights.unsqueeze(1) * h)
         return {"logits": self.myfc(pooled), "scores": scores}

@@ -1,6 +1,6 @@
 # Copyright (c) monai_kd contributors
 # SPDX-License-Identifier: Apache-2.0
-"""K14, K16: a frozen teacher that changes stops the run; in train mode it cannot change by itself."""
+"""K16: a frozen teacher that changes stops the run; in train mode it cannot change by itself."""
 
 from __future__ import annotations
 
