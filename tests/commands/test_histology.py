@@ -50,7 +50,7 @@ def python(*words: str, cwd: Path) -> str:
 @pytest.fixture(scope="module")
 def trained(bundle) -> Path:
     """The bundle after one epoch of its teacher and one of its student."""
-    for recipe in ("train_teacher", "kd"):
+    for recipe in ("train_teacher", "fitnets"):
         words = ["--bundle", bundle.name, "--max_epochs", "1", "--progress", "False"]
         python("-m", "monai_kd", "run", recipe, *words, cwd=bundle.parent)
     return bundle
