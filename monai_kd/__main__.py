@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The command line, `monai-kd` or `python -m monai_kd`: a thin layer over `monai.bundle`.
 
-Exit status: 0, done; 1, an error, told in one line if it is monai_kd's or of something that cannot be built, or a check
-that found one; 2, wrong usage; 130, interrupted.
+Exit status: 0, done; 1, an error, told in one line, or a check that found one; 2, wrong usage; 130, interrupted. A
+traceback is shown with `--debug`, and without it kept in a file if the error is nobody's that was foreseen.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         words, tokens = set_apart(words, takes)
     args = parser.parse_args(words)
     debug = getattr(args, "debug", False)
-    from monai_kd.commands.failure import failure, without_tracebacks
+    from monai_kd.commands.failure import failure, unexpected, without_tracebacks
 
     try:
         with nullcontext() if debug else without_tracebacks():
@@ -202,10 +202,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("; ".join(["interrupted", *map(str, stop.args)]), file=sys.stderr)
         return 130
     except Exception as error:
-        message = None if debug else failure(error)
-        if message is None:
+        if debug:
             raise
-        print(f"error: {message}", file=sys.stderr)
+        print(f"error: {failure(error) or unexpected(error)}", file=sys.stderr)
         return 1
 
 

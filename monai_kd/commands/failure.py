@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-__all__ = ["failure", "without_tracebacks"]
+__all__ = ["failure", "unexpected", "without_tracebacks"]
 
 
 @contextmanager
@@ -70,6 +71,21 @@ def failure(error: BaseException) -> str | None:
     root = next((one for one in chain if "is not defined in the config" in str(one)), chain[-1])
     what = f"{item['id']}: {type(root).__name__}: {_line(root).rstrip('.')}"
     return f"{what}{f'. it reads {settings}' if settings else ''}. --debug shows where"
+
+
+def unexpected(error: BaseException) -> str:
+    """Say in one line what went wrong that nobody foresaw, and keep its traceback in a file.
+
+    Args:
+        error: what was raised.
+
+    Returns:
+        Its kind and what it says, and where the file is: in the folder of temporary files.
+    """
+    with tempfile.NamedTemporaryFile("w", prefix="monai-kd-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        file.writelines(traceback.format_exception(error))
+    root = list(_chain(error))[-1]
+    return f"{type(root).__name__}: {_line(root).rstrip('.')}. its traceback is in {file.name}, --debug shows it here"
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

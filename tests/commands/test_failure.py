@@ -82,6 +82,23 @@ def test_device_that_is_not_there():
     assert line.startswith("x: ") and "it reads device='cuda'" in line
 
 
+def test_what_nobody_foresaw_is_one_line_and_its_traceback_is_kept(bundle, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    def fail(*_, **__):
+        raise OSError("the printer is on fire")
+
+    monkeypatch.setattr("monai_kd.commands.run.monai.bundle.run", fail)
+    assert main(["run", "kd", "--bundle", str(bundle)]) == 1
+    (file,) = tmp_path.glob("monai-kd-*.txt")
+    told = capsys.readouterr().err
+    assert told.startswith(f"error: OSError: the printer is on fire. its traceback is in {file}, --debug")
+    kept = file.read_text()
+    assert kept.startswith("Traceback") and "in fail" in kept and kept.endswith("OSError: the printer is on fire\n")
+    with pytest.raises(OSError, match="fire"):
+        main(["run", "kd", "--bundle", str(bundle), "--debug"])
+
+
 def test_the_log_keeps_what_was_said_and_no_traceback(caplog):
     def fail() -> None:
         try:

@@ -56,13 +56,16 @@ def test_our_error_is_found_below_those_of_monai(monkeypatch, capsys):
     assert capsys.readouterr().err == "error: no teacher here. train it\n"
 
 
-def test_the_error_of_others_is_not_hidden(monkeypatch):
+def test_the_error_of_others_is_not_hidden(monkeypatch, capsys, tmp_path):
     def fail(*_):
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr("monai_kd.commands.shelf.path", fail)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert main(["path", "kd"]) == 1
+    assert capsys.readouterr().err.startswith("error: RuntimeError: out of memory. its traceback is in ")
     with pytest.raises(RuntimeError, match="out of memory"):
-        main(["path", "kd"])
+        main(["path", "kd", "--debug"])
 
 
 @pytest.mark.parametrize("argv", [[], ["lst"], ["run", "kd"], ["pack", "kd", "--bundle", "b"], ["list", "--x", "1"]])
