@@ -26,7 +26,7 @@ from monai_kd.utils.preprocessing import PLACES, differences, read_preprocessing
 
 __all__ = ["pack"]
 
-STUDENT = "models/model.pt"
+_STUDENT = "models/model.pt"
 _TEACHERS = ("teacher_checkpoint", "teacher_checkpoints")
 _PLACES = {"bundle_root", "checkpoint", "dataset_dir", "device", "output_dir", *_TEACHERS}  # of this machine
 
@@ -65,8 +65,8 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         )
     for stem in ("metadata", "inference"):
         in_bundle(composed.bundle, stem)
-    whole = composed.merged()
-    composed = composed._replace(overrides={k: v for k, v in composed.overrides.items() if not _is_place(k, v)})
+    whole, places = composed.merged(), {k for k, v in composed.overrides.items() if _is_place(k, v)}
+    composed = composed._replace(overrides={k: v for k, v in composed.overrides.items() if k not in places})
     configs = {"train": composed.merged()}
     for file in config_files(composed.bundle):
         if file.stem.startswith("train_"):
@@ -82,7 +82,7 @@ def pack(composed: Composition, out: str | os.PathLike) -> Path:
         network = _check_inference(composed, configs)
         here = _parser({**configs, "train": whole}, "train", composed.bundle.resolve())
         teachers = _teachers(here, composed.bundle.resolve(), reached(whole))
-        student = _student(here, composed, whole)
+        student = _student(here, composed.bundle, named="checkpoint" in places)
         teachers = _of_the_student(teachers, student)
         configs["metadata"] = described(configs["metadata"], here, composed, teachers)
     texts = {stem: _as_json(stem, config) for stem, config in configs.items()}
@@ -119,11 +119,10 @@ def _another_way(composed: Composition, file: Path) -> dict[str, Any]:
     return merge(files, {k: v for k, v in left_to(file, composed.overrides).items() if k in there})
 
 
-def _student(parser: ConfigParser, composed: Composition, whole: dict[str, Any]) -> Path:
+def _student(parser: ConfigParser, bundle: Path, named: bool) -> Path:
     """The weights to publish, if they are there; of this training, as far as that is known."""
-    student = Path(parser.get_parsed_content("checkpoint") if "checkpoint" in parser else composed.bundle / STUDENT)
-    own = {**composed.merged(), "bundle_root": str(composed.bundle.resolve())}
-    if whole.get("checkpoint") != own.get("checkpoint") and not student.is_file():
+    student = Path(parser.get_parsed_content("checkpoint") if "checkpoint" in parser else bundle / _STUDENT)
+    if named and not student.is_file():
         raise CheckpointError("no such file", where=str(student), fix="--checkpoint names the student's weights")
     check_origin(student, parser.get_parsed_content("origin") if "origin" in parser else {})
     return student

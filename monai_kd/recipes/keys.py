@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from monai_kd.recipes.overlay import split
 from monai_kd.utils import UnknownNameError, suggest
 
 __all__ = ["EXEMPT", "check_keys"]
@@ -48,7 +49,7 @@ def check_keys(base: Mapping[str, Any], overlays: Iterable[Mapping[str, Any]]) -
 
 
 def _top(key: str) -> str:
-    return re.split(r"::|#", str(key).lstrip("+"))[0]
+    return split(str(key))[0]
 
 
 def _references(config: Any) -> Iterable[str]:
