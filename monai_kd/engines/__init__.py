@@ -4,5 +4,5 @@
 from __future__ import annotations
 
 from .evaluator import DistillationEvaluator
-from .stages import alternate
+from .stages import alternate, stage
 from .trainer import DistillationTrainer, trainable

@@ -3,15 +3,100 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from monai.engines import Trainer
+from monai.handlers import LrScheduleHandler, StatsHandler
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
+from monai_kd.engines.trainer import DistillationTrainer, trainable
+from monai_kd.handlers import Checkpoint, History, TermLogger
 from monai_kd.handlers.checkpoint import checkpoints_of
+from monai_kd.inferers import DistillationInferer
+from monai_kd.losses import Objective
 from monai_kd.utils import ConfigError
 
-__all__ = ["alternate"]
+__all__ = ["alternate", "stage"]
+
+
+def stage(
+    name: str,
+    network: nn.Module,
+    passes: Mapping[str, Any],
+    terms: Mapping[str, Any],
+    optimizer: Callable[[list[nn.Parameter]], Optimizer],
+    output_dir: str | os.PathLike,
+    lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
+    train_handlers: Sequence = (),
+    checkpoint: Mapping[str, Any] = MappingProxyType({}),
+    **kwargs: Any,
+) -> DistillationTrainer:
+    """A trainer for a recipe's stage beside the bundle's own, with the handlers that each stage wants.
+
+    These are `TermLogger`, `LrScheduleHandler` if there is a schedule, `train_handlers`, `History` in the folder `name`
+    of `output_dir`, `StatsHandler` and a `Checkpoint` of its own, `name`.pt. Stages stand one after another in a
+    bundle's `run:` list.
+
+    Args:
+        name: of the stage, in the log and of its files.
+        network: what the stage trains.
+        passes: as of `DistillationInferer`.
+        terms: as of `Objective`.
+        optimizer: makes the optimiser of the parameters that learn (:func:`trainable`); in YAML a `_target_` with
+            `_mode_: callable`.
+        output_dir: folder of the whole run.
+        lr_scheduler: makes the learning rate's schedule, stepped each epoch, of the optimiser.
+        train_handlers: further handlers.
+        checkpoint: further arguments of :class:`Checkpoint`: save_interval, resume, origin, ...
+        kwargs: as of `DistillationTrainer`: device, max_epochs, train_data_loader, pred, amp, ...
+
+    Raises:
+        ConfigError: no parameter learns, or as of `DistillationInferer`, `Objective` and `DistillationTrainer`.
+
+    Example::
+
+        >>> import tempfile, torch
+        >>> from monai_kd.engines import stage
+        >>> head = torch.nn.Linear(4, 2)
+        >>> trainer = stage(
+        ...     "pretext", head, {"student": {}},
+        ...     {"label": {"loss": torch.nn.CrossEntropyLoss(), "inputs": ["student", "label"]}},
+        ...     lambda params: torch.optim.SGD(params, lr=0.1), tempfile.mkdtemp(), device="cpu", max_epochs=2,
+        ...     train_data_loader=[{"image": torch.ones(3, 4), "label": torch.tensor([0, 1, 0])}])
+        >>> trainer.run()
+        >>> trainer.state.epoch
+        2
+    """
+    inferer, objective = DistillationInferer(passes), Objective(terms)
+    learning = trainable(network, inferer)
+    if not learning:
+        raise ConfigError(
+            "nothing in it learns", where=name, fix="give it a network with parameters that want a gradient"
+        )
+    stepped = optimizer(learning)
+    schedule = [] if lr_scheduler is None else [LrScheduleHandler(lr_scheduler(stepped), print_lr=False)]  # type: ignore[arg-type]
+    return DistillationTrainer(
+        network=network,
+        inferer=inferer,
+        loss_function=objective,
+        optimizer=stepped,
+        train_handlers=[
+            TermLogger(objective),
+            *schedule,
+            *train_handlers,
+            History(Path(output_dir) / name),
+            StatsHandler(name=name, iteration_log=False),
+            Checkpoint(output_dir, f"{name}.pt", **checkpoint),
+        ],
+        **kwargs,
+    )
 
 
 def alternate(trainers: Sequence[Trainer], rounds: int, epochs_per_round: int | Sequence[int] = 1) -> None:

@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from ignite.engine import Events
 from torch import nn
 
-from monai_kd.engines import alternate
+from monai_kd.engines import alternate, stage
 from monai_kd.handlers import EMA, Checkpoint, TermLogger, Weights
 from monai_kd.networks import Teacher
 from monai_kd.utils import ConfigError, linear
@@ -152,3 +153,45 @@ def test_numbers_that_do_not_fit_are_an_error(count, rounds, epochs):
     with pytest.raises(ConfigError, match=f"cannot alternate {count} trainers"):
         alternate(trainers, rounds, epochs)
     assert all(trainer.state.epoch == 0 for trainer in trainers)
+
+
+def make_stage(folder, network: nn.Module, passes: dict, **given):
+    terms = {"label": {"loss": nn.CrossEntropyLoss(), "inputs": ["head", "label"]}}
+    known = {"device": "cpu", "max_epochs": 2, "train_data_loader": batches(2), "output_dir": folder}
+    return stage("pretext", network, passes, terms, lambda p: torch.optim.SGD(p, lr=0.1), **{**known, **given})
+
+
+def test_a_stage_learns_with_what_its_passes_have_and_keeps_files_of_its_own(tmp_path):
+    network, head = Classifier(), nn.Linear(3, 3)
+    before = [state_of(network), state_of(head)]
+    noted = []
+    trainer = make_stage(
+        tmp_path,
+        network,
+        {"student": {}, "head": {"keys": "student", "network": head}},
+        lr_scheduler=lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5),
+        train_handlers=[SimpleNamespace(attach=noted.append)],
+        checkpoint={"save_interval": 2},
+    )
+    trainer.run()
+    assert not any(same(net, state) for net, state in zip((network, head), before, strict=True))
+    assert trainer.optimizer.param_groups[0]["lr"] == 0.1 * 0.5**2 and "label" in trainer.state.metrics
+    assert noted == [trainer]
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {"pretext.pt", "pretext/history.csv", "pretext/training.json"}
+
+
+def test_a_stage_that_is_done_stays_as_it_is(tmp_path):
+    network, passes = Classifier(), {"head": {}}
+    make_stage(tmp_path, network, passes).run()
+    learnt, again = state_of(network), make_stage(tmp_path, network, passes, checkpoint={"resume": True})
+    again.run()
+    assert again.state.iteration == 4 and same(network, learnt)
+    anew = make_stage(tmp_path, network, passes)
+    anew.run()
+    assert not same(network, learnt)
+
+
+def test_a_stage_of_nothing_that_learns_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="pretext: nothing in it learns"):
+        make_stage(tmp_path, Classifier().requires_grad_(False), {"head": {}})

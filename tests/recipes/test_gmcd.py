@@ -109,8 +109,10 @@ def test_a_step_of_the_student_is_the_method_restated():
 
 def first_stage(both: nn.Module, **given: Any) -> ConfigParser:
     config = load_recipe("gmcd").config
-    kept = {key: config[key] for key in ("both_keys", "answers", "low_rank", "fusing")}
+    kept = {key: config[key] for key in ("both_keys", "answers", "low_rank", "growth", "fusing")}
     base = {"imports": ["$import torch", "$import monai_kd"], "privileged_key": "privileged", "max_epochs": 9}
+    base |= {"device": "cpu", "output_dir": "output", "save_interval": 1, "resume": False, "origin": None}
+    base |= {"train": {"dataloader": [{}]}}
     parser = ConfigParser({**base, "label_loss": nn.CrossEntropyLoss(), "labeled_key": "labeled", **kept, **given})
     parser["multi_modal"] = both
     return parser
@@ -119,7 +121,8 @@ def first_stage(both: nn.Module, **given: Any) -> ConfigParser:
 def test_a_step_of_the_first_stage_is_the_method_restated():
     both = both_modalities().eval()  # without dropout; batch statistics are tried in tests of the network
     parser = first_stage(both, **{"low_rank": {**load_recipe("gmcd").config["low_rank"], "penalty_weight": 0.4}})
-    inferer, objective = (parser.get_parsed_content(f"fusing::{name}") for name in ("inferer", "loss"))
+    fusing = parser.get_parsed_content("fusing")
+    inferer, objective = fusing.inferer, fusing.loss_function
     average = inferer.networks["average"].network.double()
     with torch.no_grad():
         for p in average.parameters():
@@ -148,14 +151,15 @@ def test_a_step_of_the_first_stage_is_the_method_restated():
     )
     total = sum(expected.values())
     assert plain.same(plain.gradients(loss, both), plain.gradients(total, both))
-    held = {id(p) for group in parser.get_parsed_content("fusing::optimizer").param_groups for p in group["params"]}
+    held = {id(p) for group in fusing.optimizer.param_groups for p in group["params"]}
     assert held == {id(p) for p in both.parameters()}
 
 
 def test_hidden_labels_do_not_teach_the_teacher():
     both = both_modalities().eval()
     parser = first_stage(both)
-    inferer, objective = (parser.get_parsed_content(f"fusing::{name}") for name in ("inferer", "loss"))
+    fusing = parser.get_parsed_content("fusing")
+    inferer, objective = fusing.inferer, fusing.loss_function
     batch = {key: torch.randn(4, 2, 6, 6, dtype=torch.float64) for key in ("image", "privileged")}
     batch["labeled"] = torch.tensor([True, True, False, False])
     inferer.networks["average"].network.double()
@@ -167,7 +171,7 @@ def test_hidden_labels_do_not_teach_the_teacher():
 
 
 def test_the_constraint_sets_in_by_a_tenth_an_iteration():
-    schedule = first_stage(both_modalities()).get_parsed_content("fusing::growth")
+    schedule = first_stage(both_modalities()).get_parsed_content("growth")
     assert [schedule(t) for t in range(100)] == pytest.approx([1e-5 * 1.1**t for t in range(100)], rel=1e-3)
     assert schedule(119) < 1 and schedule(121) == schedule(math.inf) == 1
 
@@ -181,8 +185,8 @@ def make(folder: Path, data: str, **values: Any) -> ConfigWorkflow:
     """Two iterations of the first stage and two of the second; there is no teacher's file."""
     given = {
         "max_epochs": 2,
-        "fusing::epochs": 2,
-        "fusing::trainer::epoch_length": 1,
+        "fusing::max_epochs": 2,
+        "fusing::epoch_length": 1,
         "train::trainer::epoch_length": 1,
     }
     return workflow(folder, data, load_recipe("gmcd").path, **{**given, **values})
@@ -199,13 +203,13 @@ def test_the_first_stage_moves_what_the_second_leaves_as_it_is(privileged, data,
     both, student, parts = find("multi_modal"), find("network"), find("train::inferer").networks
     assert not (tmp_path / "teacher").exists() and isinstance(parts["both"], Teacher)
     before, start = state(both), state(student)
-    fusing = find("fusing::trainer")
+    fusing = find("fusing")
     fusing.run()
     learnt = state(both)
     assert fusing.state.iteration == 2 and find("low_rank").penalty_weight == pytest.approx(1.1e-5, rel=1e-3)
     assert all(not before[k].equal(p) for k, p in both.named_parameters() if p.ndim > 1)
     assert all(start[k].equal(v) for k, v in student.state_dict().items())
-    (average,) = teachers_in(find("fusing::inferer").networks["average"])
+    (average,) = teachers_in(fusing.inferer.networks["average"])
     assert all(not average.network.state_dict()[k].equal(v) for k, v in both.named_parameters() if v.ndim > 1)
     find("train::trainer").run()
     made.finalize()
@@ -222,6 +226,6 @@ def test_a_resumed_run_finds_the_first_stage_done(data, tmp_path):
         made.run()
         made.finalize()
         learnt.append(state(made.parser.get_parsed_content("multi_modal")))
-        stages = [made.parser.get_parsed_content(f"{name}::trainer").state for name in ("fusing", "train")]
+        stages = [made.parser.get_parsed_content(name).state for name in ("fusing", "train::trainer")]
         assert [stage.iteration for stage in stages] == [2, given.get("max_epochs", 2)]
     assert all(learnt[0][k].equal(v) for k, v in learnt[1].items())

@@ -8,11 +8,12 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.data import set_track_meta
 from torch.utils.data import WeightedRandomSampler
 
 from monai_kd.data import write_ihc_patches
+from monai_kd.engines import DistillationTrainer
 from monai_kd.recipes import load_recipe
 from tests.recipes import plain
 from tests.recipes.histology import CONFIGS, workflow
@@ -49,6 +50,10 @@ def make(data, teacher, tmp_path) -> Callable[..., ConfigWorkflow]:
     set_track_meta(True)
 
 
+def stages(parser: ConfigParser) -> dict[str, DistillationTrainer]:
+    return {key.split("::")[0]: parser.get_parsed_content(key) for key in ("pretrain", "train::trainer")}
+
+
 def student_of(made: ConfigWorkflow) -> dict[str, torch.Tensor]:
     made.run()
     return made.parser.get_parsed_content("network").state_dict()
@@ -78,7 +83,7 @@ def test_teacher_labels_the_surest_of_each_class(make):
     expected = {i: c for c in said for _, i in sorted(said[c], reverse=True)[:PER_CLASS]}
     assert len(set(expected.values())) > 1 and sum(map(len, said.values())) > len(expected)  # some are left out
     assert parser.get_parsed_content("annotation::labels") == expected
-    given = parser.get_parsed_content("pretrain::items")
+    given = parser.get_parsed_content("pseudo_labeled_items")
     assert {item["index"]: item["label"] for item in given} == expected
     judged = {item["case"] for item in parser.get_parsed_content("val_items")}
     assert not judged & {item["case"] for item in given}
@@ -87,9 +92,8 @@ def test_teacher_labels_the_surest_of_each_class(make):
 def test_each_stage_has_labels_of_its_own_and_draws_classes_alike(make):
     made = make(max_epochs=2)
     parser, seen = made.parser, {}
-    for name in ("pretrain", "train"):
+    for name, trainer in stages(parser).items():
         seen[name] = {}
-        trainer = parser.get_parsed_content(f"{name}::trainer")
 
         def note(engine, seen=seen[name]):
             seen.update(zip(engine.state.batch["index"].tolist(), engine.state.batch["label"].tolist(), strict=True))
@@ -134,8 +138,7 @@ def test_hidden_labels_teach_nothing_and_the_others_do(make):
 def test_the_student_goes_on_from_what_it_learnt_from_pseudo_labels(make):
     made = make()
     student, states = made.parser.get_parsed_content("network"), {}
-    for name, event in (("pretrain", "COMPLETED"), ("train", "STARTED")):
-        trainer = made.parser.get_parsed_content(f"{name}::trainer")
+    for (name, trainer), event in zip(stages(made.parser).items(), ("COMPLETED", "STARTED"), strict=True):
         trainer.add_event_handler(event, lambda e, n=name: states.update({n: plain_copy(student)}))
     start = plain_copy(student)
     made.run()

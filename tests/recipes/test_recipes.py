@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 import pytest
@@ -147,8 +148,8 @@ def test_block_says_what_the_recipe_is(name: str) -> None:
     assert info["doi"].startswith("10.")
     assert info.get("teacher_labels", "labeled") == "labeled"  # the only word that is understood
     assert set(info["kinds"]) <= {"classification", "multilabel_classification", "segmentation"}
-    stages = 1 + ("run" in load_recipe(name).config)
-    assert len(load_recipe(name).path.read_text().splitlines()) <= 30 + 30 * stages
+    longest = 70 if name == "gmcd" else 60  # its first stage alone compares eight things
+    assert len(load_recipe(name).path.read_text().splitlines()) <= longest
 
 
 def test_mean_teacher_follows_the_student() -> None:
@@ -266,7 +267,8 @@ def test_bank_remembers_every_sample_it_saw() -> None:
 
 
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda recipe: recipe.id)
-def test_every_stage_keeps_its_time(recipe) -> None:
-    text = recipe.path.read_text()
-    stages = {line.split("::")[0] for part in recipe.config.get("run", []) for line in part.split("@")[1:]}
-    assert all(text.count(f"output_dir + '/{stage}'") == 1 for stage in stages - {"train"})
+def test_every_stage_has_a_name_of_its_own(recipe) -> None:
+    ran = {re.split(r"::|\.", line)[0] for part in recipe.config.get("run", []) for line in part.split("@")[1:]}
+    for name in ran - {"train"}:
+        assert recipe.config[name]["_target_"] == "monai_kd.engines.stage"
+        assert recipe.config[name]["name"] == name

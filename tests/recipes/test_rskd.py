@@ -54,18 +54,16 @@ def test_a_step_of_the_student_is_the_method_restated():
 def test_a_step_of_the_teachers_is_the_method_restated():
     nets = {name: plain.Net(3, classes=4) for name in SUBSETS}
     teachers = {name: ClassSubset(net, SUBSETS[name]) for name, net in nets.items()}
-    stage = load_recipe("rskd").config["teaching"]
+    config = load_recipe("rskd").config
+    stage = config["teaching"]
     passes = {
         "many": {"keys": "image"},
         **{name: {"keys": "image", "network": teachers[name]} for name in ("medium", "few")},
         "members": {"keys": ["label", "labeled"], "network": SubsetLabels(SUBSETS)},
     }
     assert passes.keys() == stage["passes"].keys()
-    objective = Objective(
-        ConfigParser({"imports": ["$import torch"], "sigmoid": False, "teaching": stage}).get_parsed_content(
-            "teaching::terms"
-        )
-    )
+    given = {"imports": ["$import torch"], "sigmoid": False, "cross_entropy": config["cross_entropy"]}
+    objective = Objective(ConfigParser({**given, "terms": stage["terms"]}).get_parsed_content("terms"))
     data = batch()
     loss = objective(DistillationInferer(passes)(data, teachers["many"], objective.needs()), data)
 
