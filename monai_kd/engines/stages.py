@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from monai.engines import Trainer
 from monai.handlers import LrScheduleHandler, StatsHandler
 from torch import nn
@@ -32,11 +33,16 @@ def stage(
     passes: Mapping[str, Any],
     terms: Mapping[str, Any],
     optimizer: Callable[[list[nn.Parameter]], Optimizer],
+    train_data_loader: Iterable,
+    max_epochs: int,
+    device: str | torch.device,
     output_dir: str | os.PathLike,
     lr_scheduler: Callable[[Optimizer], LRScheduler] | None = None,
     train_handlers: Sequence = (),
     checkpoint: Mapping[str, Any] = MappingProxyType({}),
-    **kwargs: Any,
+    pred: str | None = None,
+    amp: bool = False,
+    epoch_length: int | None = None,
 ) -> DistillationTrainer:
     """A trainer for a recipe's stage beside the bundle's own, with the handlers that each stage wants.
 
@@ -51,11 +57,16 @@ def stage(
         terms: as of `Objective`.
         optimizer: makes the optimiser of the parameters that learn (:func:`trainable`); in YAML a `_target_` with
             `_mode_: callable`.
+        train_data_loader: batches, as of `DistillationTrainer`.
+        max_epochs: epochs of this stage.
+        device: on which it trains.
         output_dir: folder of the whole run.
         lr_scheduler: makes the learning rate's schedule, stepped each epoch, of the optimiser.
         train_handlers: further handlers.
         checkpoint: further arguments of :class:`Checkpoint`: save_interval, resume, origin, ...
-        kwargs: as of `DistillationTrainer`: device, max_epochs, train_data_loader, pred, amp, ...
+        pred: name in the knowledge published as the prediction, as of `DistillationTrainer`.
+        amp: train in mixed precision.
+        epoch_length: iterations of an epoch; the loader's by default.
 
     Raises:
         ConfigError: no parameter learns, or as of `DistillationInferer`, `Objective` and `DistillationTrainer`.
@@ -68,8 +79,9 @@ def stage(
         >>> trainer = stage(
         ...     "pretext", head, {"student": {}},
         ...     {"label": {"loss": torch.nn.CrossEntropyLoss(), "inputs": ["student", "label"]}},
-        ...     lambda params: torch.optim.SGD(params, lr=0.1), tempfile.mkdtemp(), device="cpu", max_epochs=2,
-        ...     train_data_loader=[{"image": torch.ones(3, 4), "label": torch.tensor([0, 1, 0])}])
+        ...     lambda params: torch.optim.SGD(params, lr=0.1),
+        ...     train_data_loader=[{"image": torch.ones(3, 4), "label": torch.tensor([0, 1, 0])}],
+        ...     max_epochs=2, device="cpu", output_dir=tempfile.mkdtemp())
         >>> trainer.run()
         >>> trainer.state.epoch
         2
@@ -83,6 +95,10 @@ def stage(
     stepped = optimizer(learning)
     schedule = [] if lr_scheduler is None else [LrScheduleHandler(lr_scheduler(stepped), print_lr=False)]  # type: ignore[arg-type]
     return DistillationTrainer(
+        device=device,
+        max_epochs=max_epochs,
+        train_data_loader=train_data_loader,
+        epoch_length=epoch_length,
         network=network,
         inferer=inferer,
         loss_function=objective,
@@ -95,7 +111,8 @@ def stage(
             StatsHandler(name=name, iteration_log=False),
             Checkpoint(output_dir, f"{name}.pt", **checkpoint),
         ],
-        **kwargs,
+        pred=pred,
+        amp=amp,
     )
 
 
