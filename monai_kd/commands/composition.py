@@ -33,8 +33,9 @@ class Composition(NamedTuple):
     recipe: Recipe
     files: list[Path]
     """`train.yaml`, the recipe, and more, in the order in which they are laid over each other. An override of the
-    bundle's own, such as `train_teacher`, comes after files that were named by their path: it has the last word on what
-    it is about, the teacher's network, whichever network they say is the student's."""
+    bundle's own, such as `train_teacher`, comes after files that were named by their path, and after those that speak of
+    the student's network if it has another: it has the last word on what it is about, the teacher's network, whichever
+    network they say is the student's."""
     overrides: dict[str, Any]
     """Keys and values laid over the files."""
     options: dict[str, Any]
@@ -110,8 +111,8 @@ def compose(
     laid, own = [_laid_over(folder, file) for file in several(more)], (folder / "configs").resolve()
     named = [file for file in (recipe.path, *laid) if file.resolve().parent not in (own, _RECIPES)]
     if recipe.path.resolve().parent == own:
-        first = [file for file in laid if file in named]
-        laid = [file for file in laid if file not in named]
+        first = [file for file in laid if file in named or _of_the_student(file, recipe.path)]
+        laid = [file for file in laid if file not in first]
         files = [in_bundle(folder, "train"), *first, recipe.path, *laid]
     else:
         files = [in_bundle(folder, "train"), recipe.path, *laid]
@@ -166,6 +167,11 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ConfigError("holds no keys and values", where=str(file))
     return config
+
+
+def _of_the_student(file: Path, override: Path) -> bool:
+    """Whether `file` speaks of a network that `override` has another for."""
+    return "network_def" in _read(override) and any(key.split("::")[0] == "network_def" for key in _read(file))
 
 
 def left_to(file: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:

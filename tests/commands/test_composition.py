@@ -65,6 +65,17 @@ def test_what_trains_the_teacher_has_the_last_word_on_its_network(bundle, tmp_pa
     assert merged(bundle, config_file=str(own))["network_def"] == {"_target_": "torch.nn.Identity"}
 
 
+def test_what_the_bundle_says_of_the_student_is_not_the_teachers(bundle):
+    """The bundle's deep_supervision.yaml."""
+    for name, text in (("train_teacher", "network_def: '@teacher_def'\n"), ("deeper", "network_def::bias: false\n")):
+        (bundle / "configs" / f"{name}.yaml").write_text(text)
+    taught = compose("train_teacher", bundle, "deeper.yaml", [])
+    assert [file.name for file in taught.files] == ["train.yaml", "deeper.yaml", "train_teacher.yaml"]
+    assert taught.merged()["network_def"] == "@teacher_def"
+    student = compose("kd", bundle, "deeper.yaml", [])
+    assert student.merged()["network_def"]["bias"] is False
+
+
 def test_a_recipe_of_ones_own(bundle, tmp_path):
     (tmp_path / "mine.yaml").write_text("recipe: {id: mine}\nmax_epochs: 4\n")
     assert merged(bundle, name=str(tmp_path / "mine.yaml"))["max_epochs"] == 4
