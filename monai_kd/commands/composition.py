@@ -33,9 +33,9 @@ class Composition(NamedTuple):
     recipe: Recipe
     files: list[Path]
     """`train.yaml`, the recipe, and more, in the order in which they are laid over each other. An override of the
-    bundle's own, such as `train_teacher`, comes after files that were named by their path, and after those that speak of
-    the student's network if it has another: it has the last word on what it is about, the teacher's network, whichever
-    network they say is the student's."""
+    bundle's own, such as `train_teacher`, comes after files that were named by their path, and after those that speak
+    of the student's network if it has another: it has the last word on what it is about, the teacher's network,
+    whichever network they say is the student's."""
     overrides: dict[str, Any]
     """Keys and values laid over the files."""
     options: dict[str, Any]

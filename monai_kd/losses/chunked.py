@@ -127,6 +127,7 @@ class _Sum(torch.autograd.Function):
         tensors, values = ctx.saved_tensors, ctx.values
         none = (None, None, None, None)
         if torch.is_grad_enabled():  # a second derivative is wanted
+            tensors = tuple(x.view_as(x) for x in tensors)  # each alone: what is shared may be made of the inputs
             asked = [x for x, w in zip(tensors, ctx.wanted, strict=True) if w]
             made = iter(
                 torch.autograd.grad(values(*tensors).sum().to(grads[0].dtype), asked, grads[0], create_graph=True)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,7 @@ class MemoryBank(nn.Module):
     .. math:: a_{nk} = g_{nk} / \tau - \log Z - \log (K / M), \qquad g_{nk} = \langle x_n, m_k \rangle
 
     for the sample itself (k = 0) and K others drawn for each anew, with M samples in all and Z, for each direction,
-    M times the mean of :math:`e^{g / \tau}` over the first batch, then constant. The student is scored against what is
+    M times the mean of :math:`e^{g / \tau}` over the first batch in train mode, then constant. The student is scored against what is
     remembered of the teacher, and the other way round. What was scored is remembered at the next forward in train mode,
     or when the state is saved, so that a backward finds the bank as it was: :math:`m \leftarrow` unit of
     :math:`\beta m + (1 - \beta) x`. Under `torch.distributed` every process remembers the rows of all, and Z is of the
@@ -74,6 +75,7 @@ class MemoryBank(nn.Module):
         for name in ("input_bank", "target_bank"):
             self.register_buffer(name, torch.empty(num_samples, features).uniform_(-bound, bound))
         self.register_buffer("log_z", torch.full((2,), torch.nan, dtype=torch.float64))
+        self._fixed = [False, False]  # whether log_z is known, which to read off it would wait for the device
         self._seen: tuple[Tensor, Tensor, Tensor] | None = None
 
     def forward(self, input: Tensor, target: Tensor, index: Tensor) -> dict[str, Tensor]:
@@ -117,9 +119,12 @@ class MemoryBank(nn.Module):
 
     def _logits(self, cosine: Tensor, direction: int) -> Tensor:
         scaled = cosine / self.temperature
-        if self.log_z[direction].isnan():  # the first batch
-            self.log_z[direction] = self._log_mean(scaled.detach().double()) + math.log(self.num_samples)
-        shift = self.log_z[direction] + math.log(self.negatives / self.num_samples)
+        log_z = self.log_z[direction]
+        if not self._fixed[direction]:
+            log_z = self._log_mean(scaled.detach().double()) + math.log(self.num_samples)
+            if self.training:  # the first batch
+                self.log_z[direction], self._fixed[direction] = log_z, True
+        shift = log_z + math.log(self.negatives / self.num_samples)
         return scaled - shift.to(scaled.dtype)
 
     def _log_mean(self, scaled: Tensor) -> Tensor:
@@ -139,6 +144,10 @@ class MemoryBank(nn.Module):
         for bank, x in ((self.input_bank, input), (self.target_bank, target)):
             moved = self.momentum * bank[index] + (1 - self.momentum) * x.to(bank.dtype)
             bank[index] = nn.functional.normalize(moved, dim=1)
+
+    def _load_from_state_dict(self, *args: Any) -> None:
+        super()._load_from_state_dict(*args)
+        self._fixed = self.log_z.isfinite().tolist()
 
     def _save_to_state_dict(self, destination, prefix, keep_vars):
         self.remember()

@@ -95,6 +95,22 @@ class LossChecks:
         assert size > 0
         assert torch.autograd.gradcheck(lambda x: loss(x, target, **extras) / size, input, rtol=1e-5, atol=1e-6)
 
+    def test_gradient_stays_the_same_where_a_second_is_wanted(self, shape):
+        (input, target), extras, loss = self.pair(shape), self.extras(shape), self.build()
+        _, gradient = self.run(loss, input, target, **extras)
+        (again,) = torch.autograd.grad(loss(input, target, **extras), input, create_graph=True)
+        assert (again - gradient).abs().max() <= 1e-9 * gradient.abs().max()
+
+    def test_gradient_has_a_derivative(self):
+        shape = self.shapes[0]
+        (input, target), extras, loss = self.pair(shape), self.extras(shape), self.build()
+        size = self.run(loss, input, target, **extras)[1].abs().max()
+
+        def scaled(x: Tensor) -> Tensor:
+            return loss(x, target, **extras) / size
+
+        assert torch.autograd.gradgradcheck(scaled, input, rtol=1e-4, atol=1e-5, fast_mode=True)
+
     def test_identical_networks_give_zero(self, shape):
         (_, target), extras = self.pair(shape), self.extras(shape)
         value, gradient = self.run(self.build(), target.clone(), target, **extras)
@@ -123,7 +139,7 @@ class LossChecks:
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
     def test_half_precision_under_autocast_is_as_good(self, shape, dtype):
         (input, target), extras, loss = self.pair(shape, dtype), self.extras(shape), self.build()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=dtype):
             value = loss(input, target, **extras)
         expected = loss(input.double(), target.double(), **extras)
         assert value.dtype == torch.float32 and value.item() == pytest.approx(expected.item(), rel=1e-4, abs=0)
@@ -131,15 +147,20 @@ class LossChecks:
         assert input.grad.dtype == dtype and input.grad.isfinite().all()
 
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
-    def test_largest_half_numbers_are_finite(self, shape, dtype):
+    def test_largest_half_numbers_are_as_good(self, shape, dtype):
         input, target = (self.largest * torch.randn(shape).sign().to(dtype) for _ in range(2))
-        self.assert_finite(input, target, **self.extras(shape))
+        extras, loss = self.extras(shape), self.build()
+        value, gradient = self.run(loss, input, target, **extras)
+        expected, _ = self.run(loss, input.double(), target.double(), **extras)
+        assert value.item() == pytest.approx(expected.item(), rel=1e-4) and gradient.isfinite().all()
 
-    def test_volume_in_half_precision(self):
-        (input, target), extras = self.pair(self.volume, torch.float16), self.extras(self.volume)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            value, gradient = self.run(self.build(), input, target, factor=self.scaler, **extras)
-        assert value.isfinite() and value > 0
+    @pytest.mark.parametrize("dtype", HALVES, ids=str)
+    def test_volume_in_half_precision_is_as_good(self, dtype):
+        (input, target), extras, loss = self.pair(self.volume, dtype), self.extras(self.volume), self.build()
+        with torch.autocast("cpu", dtype=dtype):
+            value, gradient = self.run(loss, input, target, factor=self.scaler, **extras)
+        expected = loss(input.detach().double(), target.double(), **extras)
+        assert value > 0 and value.item() == pytest.approx(expected.item(), rel=1e-4, abs=0)
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
     def test_constants_are_finite(self, shape):

@@ -9,6 +9,7 @@ import copy
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import Tensor, nn
 
 from monai_kd.utils import ShapeMismatchError
@@ -48,6 +49,14 @@ class ViewChecks:
         size = max(float(v.grad.abs().max()) for v in views)
         assert torch.autograd.gradcheck(lambda *v: loss(*v) / size, views, rtol=1e-5, atol=1e-6)
 
+    def test_gradient_has_a_derivative(self):
+        views, loss = self.views(), self.build()
+        plain = torch.autograd.grad(loss(*views), views)
+        again = torch.autograd.grad(loss(*views), views, create_graph=True)
+        size = max(float(g.abs().max()) for g in plain)
+        assert all((a - b).abs().max() <= 1e-9 * size for a, b in zip(plain, again, strict=True))
+        assert torch.autograd.gradgradcheck(lambda *v: loss(*v) / size, views, rtol=1e-4, atol=1e-5, fast_mode=True)
+
     def near_views(self) -> list[Tensor]:
         """Where training leads: the views agree but for 1e-3, in float32."""
         first, *others = self.views(torch.float32)
@@ -72,7 +81,7 @@ class ViewChecks:
     @pytest.mark.parametrize("dtype", HALVES, ids=str)
     def test_half_precision_under_autocast_is_as_good(self, dtype):
         views, loss = self.views(dtype), self.build()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=dtype):
             value = loss(*views)
         assert value.dtype == torch.float32
         assert value.item() == pytest.approx(loss(*(v.double() for v in views)).item(), rel=1e-4)
@@ -87,6 +96,21 @@ class ViewChecks:
                 value = self.build()(*views)
                 value.backward()
                 assert value.isfinite() and all(v.grad.isfinite().all() for v in views)
+
+    def test_nan_is_not_hidden(self):
+        for i in range(self.count):
+            views = self.views()
+            with torch.no_grad():
+                views[i].view(-1)[0] = torch.nan
+            assert self.build()(*views).isnan()
+
+    def test_memory_layout_and_metadata_do_not_matter(self):
+        views, loss = self.views(), self.build()
+        value = loss(*views)
+        strided = [v.mT.contiguous().mT for v in views]
+        assert loss(*strided).item() == pytest.approx(value.item(), rel=1e-12)
+        stripped = loss(*map(MetaTensor, views))
+        assert type(stripped) is Tensor and torch.equal(stripped, value)
 
     def test_empty_batch_is_a_connected_zero(self):
         views = self.views(shape=(0, *self.shape[1:]))

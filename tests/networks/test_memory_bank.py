@@ -51,6 +51,20 @@ def test_z_stays_that_of_the_first_batch():
     assert first.isfinite().all() and torch.equal(memory.log_z, first)
 
 
+def test_z_is_of_the_first_batch_in_train_mode_and_comes_with_the_state():
+    memory, other = bank(), bank()
+    memory.eval()(*embeddings(), torch.tensor([0, 1, 2]))
+    assert memory.log_z.isnan().all()
+    other.load_state_dict(memory.state_dict())  # which is not known yet
+    memory.train()(*embeddings(), torch.tensor([3, 4, 5]))
+    first = memory.log_z.clone()
+    other(*embeddings(), torch.tensor([0, 1, 2]))
+    assert first.isfinite().all() and not torch.equal(other.log_z, first)
+    other.load_state_dict(memory.state_dict())
+    other(*embeddings(), torch.tensor([6, 7, 8]))
+    assert torch.equal(other.log_z, first)
+
+
 def test_remembers_after_the_backward_and_only_what_it_saw():
     memory, (x, y), index = bank(momentum=0.8), embeddings(), torch.tensor([2, 0, 9])
     before = memory.input_bank.clone(), memory.target_bank.clone()
