@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features, check_positive
@@ -55,5 +56,7 @@ class ABLoss(nn.Module):
             ShapeMismatchError: the shapes differ.
         """
         check_features(input, target, where="ABLoss")
-        signed = input * (1 - 2 * (target.detach() <= 0).to(input.dtype))  # how far on the teacher's side
+        target = target.detach()
+        side = torch.where(target.isnan(), target, 1 - 2 * (target <= 0).to(target.dtype))
+        signed = input * side.to(input.dtype)  # how far on the teacher's side
         return (self.margin - signed).clamp(min=0).square().sum() / max(input.shape[0], 1)

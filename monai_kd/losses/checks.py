@@ -21,6 +21,7 @@ __all__ = [
     "check_reduction",
     "check_several_classes",
     "check_weights",
+    "check_whole",
 ]
 
 
@@ -88,6 +89,23 @@ def check_index(index: Tensor, num_classes: int, *, where: str) -> None:
                 where=where,
                 fix="give classes that the networks know, and a negative label where there is none",
             )
+
+
+def check_whole(label: Tensor, index: Tensor, *, where: str) -> None:
+    """Check that floating labels were class indices; seen on a CPU alone.
+
+    Args:
+        label: as they came.
+        index: as whole numbers.
+        where: name of the loss, for the message.
+
+    Raises:
+        ClassMismatchError: one is not, as 0.5 or nan.
+    """
+    if label.is_floating_point() and label.device.type == "cpu" and not torch.compiler.is_compiling():
+        if not torch.equal(index.to(label.dtype), label.detach().reshape(index.shape)):
+            fix = "give class indices, and a negative one where there is none"
+            raise ClassMismatchError("a label is no whole number", where=where, fix=fix)
 
 
 def check_logits(input: Tensor, target: Tensor, mask: Tensor | None = None, *, where: str) -> None:

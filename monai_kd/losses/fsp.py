@@ -62,9 +62,8 @@ class FSPLoss(nn.Module):
                     fix="tap layers with the same number of channels, or put a `Connector`",
                 )
         check_batch(input, input_later, where="FSPLoss, the two layers", spatial=True)
-        pairs = [
-            x for a, b in ((input, input_later), (target.detach(), target_later.detach())) for x in _same_size(a, b)
-        ]
+        target, target_later = (x.detach().to(input.dtype) for x in (target, target_later))
+        pairs = [x for a, b in ((input, input_later), (target, target_later)) for x in _same_size(a, b)]
         count = input.shape[1] * input_later.shape[1]
         step = max(1, _CHUNK // max(count, 1))
         whole = torch.compiler.is_compiling() or step >= input.shape[0]

@@ -57,7 +57,7 @@ class HCLLoss(nn.Module):
         check_batch(input, target, where="HCLLoss", spatial=True)
         check_features(input, target, where="HCLLoss")
         n, c, *space = input.shape
-        s, t = (x.reshape(n * c, 1, *space) for x in (input, target))
+        s, t = (x.reshape(n * c, 1, *space) for x in (input, target.to(input.dtype)))
         rows = self._rows
         if s.device.type == "cpu" and s.numel() and math.prod(space) <= _FEW:
             rows = partial(_rows_by_matrix, *self._pooling(s))

@@ -69,6 +69,6 @@ class InfoNCELoss(nn.Module):
             )
         if len(input) == 0:
             return connected_zero(input, target)
-        logits = unit_rows(input) @ unit_rows(target).T / self.temperature
+        logits = unit_rows(input) @ unit_rows(target.to(input.dtype)).T / self.temperature
         same = torch.arange(len(logits), device=logits.device)
         return (negative_log_softmax(logits, same) + negative_log_softmax(logits.T, same)).mean() / 2

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from monai_kd.losses.checks import check_index
+from monai_kd.losses.checks import check_index, check_whole
 from monai_kd.losses.chunked import exact, sum_in_chunks
 from monai_kd.losses.functional import keep_selected, reduce_rows, reduce_total
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
@@ -95,14 +95,15 @@ def class_index(label: Tensor, input: Tensor, *, where: str) -> Tensor:
 
     Raises:
         ShapeMismatchError: it is none of the three.
-        ClassMismatchError: it is one-hot of another number of classes, or (seen on a CPU) an index is too large or a
-            row has two classes.
+        ClassMismatchError: it is one-hot of another number of classes, or (seen on a CPU) an index is too large or no
+            whole number, or a row has two classes.
     """
     n, c, *spatial = input.shape
     shape = tuple(label.shape)
     one_column = len(shape) == input.ndim and shape[0] == n and shape[2:] == tuple(spatial)
     if shape == (n, *spatial) or (one_column and shape[1] == 1):
         index = label.detach().reshape(n, *spatial).long()
+        check_whole(label, index, where=where)
         check_index(index, c, where=where)
         return index
     if one_column:

@@ -8,6 +8,7 @@ from itertools import combinations
 import torch
 from torch import Tensor, nn
 
+from monai_kd.losses.checks import check_positive, check_weights
 from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
 from monai_kd.utils import ConfigError, ShapeMismatchError
@@ -34,7 +35,7 @@ class VICRegLoss(nn.Module):
         eps: :math:`\\epsilon`.
 
     Raises:
-        ConfigError: in `forward`: fewer than two views.
+        ConfigError: a weight is negative or all are 0, `eps` is not positive; in `forward`: fewer than two views.
 
     Bardes et al., VICReg: variance-invariance-covariance regularization for self-supervised learning, ICLR 2022
     (arXiv 2105.04906); several views: Farndale et al., TriDeNT, 2023 (arXiv 2312.02111).
@@ -58,8 +59,10 @@ class VICRegLoss(nn.Module):
         eps: float = 1e-4,
     ) -> None:
         super().__init__()
-        self.invariance_weight, self.variance_weight = float(invariance_weight), float(variance_weight)
-        self.covariance_weight, self.eps = float(covariance_weight), float(eps)
+        self.invariance_weight, self.variance_weight, self.covariance_weight = check_weights(
+            invariance_weight=invariance_weight, variance_weight=variance_weight, covariance_weight=covariance_weight
+        )
+        self.eps = check_positive(eps, "eps")
 
     @full_precision
     def forward(self, *views: Tensor) -> Tensor:

@@ -63,6 +63,8 @@ class TeacherEnsemble(nn.Module):
         self.weights = [w / sum(weights) for w in weights]
         self.average = look_up_option(average, ("probabilities", "logits"))
         self.activation = look_up_option(activation, ("softmax", "sigmoid"))
+        if not temperature > 0:
+            raise ConfigError(f"temperature must be a positive number, got {temperature!r}", where="TeacherEnsemble")
         self.temperature = temperature
 
     def forward(self, *inputs: Any) -> Tensor:

@@ -163,6 +163,13 @@ class LossChecks:
         assert value > 0 and value.item() == pytest.approx(expected.item(), rel=1e-4, abs=0)
         assert gradient.isfinite().all() and gradient.abs().max() > 0
 
+    def test_teacher_may_be_of_another_precision(self, shape):
+        (input, target), extras, loss = self.pair(shape, torch.float32), self.extras(shape), self.build()
+        for s, t in ((input, target.double()), (input.detach().double().requires_grad_(), target)):
+            value, gradient = self.run(loss, s, t, **extras)
+            assert value.item() == pytest.approx(loss(input, target, **extras).item(), rel=1e-4)
+            assert gradient.isfinite().all()
+
     def test_constants_are_finite(self, shape):
         extras = self.extras(shape)
         for s, t in product((0.0, 1.0, -5.0), repeat=2):

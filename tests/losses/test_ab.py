@@ -43,3 +43,8 @@ class TestABLoss(LossChecks):
     def test_margin_must_be_positive(self):
         with pytest.raises(ConfigError, match="margin must be a positive number"):
             ABLoss(0.0)
+
+    def test_nan_of_the_teacher_is_not_hidden(self):
+        input, target = self.pair((2, 3))
+        target[1, 2] = torch.nan
+        assert self.build()(input, target).isnan()

@@ -8,6 +8,7 @@ import torch
 from monai.utils import LossReduction
 
 from monai_kd.losses.checks import check_batch, check_logits, check_mask, check_positive, check_reduction
+from monai_kd.losses.rows import class_index
 from monai_kd.utils import ClassMismatchError, ConfigError, DistillationError, ShapeMismatchError
 
 
@@ -41,3 +42,12 @@ def test_features_of_the_same_samples_may_differ_in_all_else():
     check_batch(torch.zeros(2, 3), torch.zeros(2, 5, 4, 4), where="loss")
     with pytest.raises(DistillationError, match="1, 2 or 3 spatial axes"):
         check_batch(torch.zeros(2, 3), torch.zeros(2, 5, 4, 4), where="loss", spatial=True)
+
+
+@pytest.mark.parametrize("wrong", [0.5, float("nan")])
+def test_a_label_that_is_no_whole_number_is_refused(wrong):
+    logits, label = torch.zeros(2, 3, 4), torch.ones(2, 1, 4)
+    assert class_index(label, logits, where="KDLoss").tolist() == [[1] * 4] * 2
+    label[1, 0, 2] = wrong
+    with pytest.raises(ClassMismatchError, match="KDLoss: a label is no whole number"):
+        class_index(label, logits, where="KDLoss")

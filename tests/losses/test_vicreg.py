@@ -41,3 +41,8 @@ class TestVICRegLoss(ViewChecks):
     def test_one_view_is_refused(self):
         with pytest.raises(ConfigError, match="two views or more are compared, got 1"):
             self.build()(torch.zeros(2, 3))
+
+    @pytest.mark.parametrize("wrong", [{"variance_weight": -1.0}, {"eps": 0.0}])
+    def test_numbers_that_are_no_weights_are_refused(self, wrong):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            VICRegLoss(**wrong)

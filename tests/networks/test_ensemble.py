@@ -91,6 +91,11 @@ def test_weights_that_do_not_fit_are_an_error(weights):
         TeacherEnsemble([Classifier(), Classifier()], weights=weights)
 
 
+def test_a_temperature_of_nothing_is_an_error():
+    with pytest.raises(ConfigError, match="temperature must be a positive number, got 0"):
+        TeacherEnsemble([Classifier()], temperature=0)
+
+
 @pytest.mark.parametrize("wrong", [{"average": "mean"}, {"activation": "relu"}])
 def test_an_unknown_option_lists_the_choices(wrong):
     with pytest.raises(ValueError, match=r"probabilities|sigmoid"):
