@@ -23,8 +23,8 @@ class MemoryBank(nn.Module):
     M times the mean of :math:`e^{g / \tau}` over the first batch in train mode, then constant. The student is scored
     against what is remembered of the teacher, and the other way round. What was scored is remembered at the next
     forward in train mode, or when the state is saved, so that a backward finds the bank as it was:
-    :math:`m \leftarrow` unit of :math:`\beta m + (1 - \beta) x`. Under `torch.distributed` every process remembers the rows of all, and Z is of the
-    rows of all; each draws by itself.
+    :math:`m \leftarrow` unit of :math:`\beta m + (1 - \beta) x`. Under `torch.distributed` every process remembers the
+    rows of all, and Z is of the rows of all; each draws by itself.
 
     Tian et al., "Contrastive Representation Distillation", ICLR 2020 (arXiv 1910.10699). Time O(N M D) for one matrix
     product with the whole bank; memory O(M D + N M).
