@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
@@ -14,7 +14,15 @@ from torch import Tensor, nn
 
 from monai_kd.inferers.passes import Pass
 from monai_kd.networks import Teacher
-from monai_kd.utils import ConfigError, DistillationError, UnknownNameError, find_layer, suggest, unwrap
+from monai_kd.utils import (
+    ConfigError,
+    DistillationError,
+    ShapeMismatchError,
+    UnknownNameError,
+    find_layer,
+    suggest,
+    unwrap,
+)
 from monai_kd.utils.arguments import check_arguments
 
 __all__ = ["DistillationInferer"]
@@ -154,6 +162,7 @@ class DistillationInferer(Inferer):
         Raises:
             UnknownNameError: a name that neither the batch nor a pass gives; lists what there is.
             ConfigError: a pass and a batch key have one name.
+            ShapeMismatchError: a pass's own network does not take what the pass reads.
         """
         batch = inputs if isinstance(inputs, Mapping) else {"image": inputs}
         if clash := sorted(self.passes.keys() & batch.keys()):
@@ -168,6 +177,10 @@ class DistillationInferer(Inferer):
                     knowledge.update(p.run(name, net, tensors, wanted))
                 except DistillationError as error:
                     raise error.at(f"pass {name!r}") from error
+                except RuntimeError as error:
+                    if net is network or isinstance(error, _OF_THE_DEVICE):
+                        raise
+                    raise _does_not_fit(net, p.keys, tensors, error).at(f"pass {name!r}") from error
         for name in needs or ():
             self._look_up(name, knowledge, batch, "knowledge")
         return knowledge
@@ -188,6 +201,22 @@ class DistillationInferer(Inferer):
 def _pass(name: str, given: Mapping) -> Pass:
     check_arguments(Pass, given, where=f"pass {name!r}")
     return Pass(**given)
+
+
+_OF_THE_DEVICE = (torch.AcceleratorError, torch.OutOfMemoryError)
+
+
+def _does_not_fit(
+    network: nn.Module, keys: Sequence[str], tensors: Sequence[Any], error: RuntimeError
+) -> ShapeMismatchError:
+    """What a pass's own network could not take, in our words and torch's."""
+    network = network.network if isinstance(network, Teacher) else network
+    given = ", ".join(f"{k} {tuple(x.shape)}" for k, x in zip(keys, tensors, strict=True) if isinstance(x, Tensor))
+    return ShapeMismatchError(
+        f"{type(unwrap(network)).__name__} cannot take {given or ', '.join(keys)}",
+        why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        fix="its channels must be those of what it reads (a bundle's student_channels, teacher_channels, ...)",
+    )
 
 
 def _root(name: str) -> str:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from monai_kd.inferers import DistillationInferer, Pass
 from monai_kd.networks import Teacher
-from monai_kd.utils import ConfigError, TapError, UnknownLayerError, UnknownNameError
+from monai_kd.utils import ConfigError, ShapeMismatchError, TapError, UnknownLayerError, UnknownNameError
 from tests.nets import Answering, Classifier, Counter, batches, images
 
 HINT = {"hint": "act"}
@@ -236,6 +236,25 @@ def test_an_error_inside_a_pass_names_the_pass():
     }
     with pytest.raises(TapError, match=r"pass 'teacher', tap 'a' on '0'"):
         DistillationInferer(parts)(batch(), Classifier())
+
+
+@pytest.mark.parametrize("wrap", [lambda network: network, Teacher])
+def test_what_a_pass_cannot_take_is_named_with_its_shapes(wrap):
+    inferer = DistillationInferer({"student": {}, "next": {"keys": "student", "network": wrap(nn.Linear(7, 2))}})
+    told = r"pass 'next': Linear cannot take student \(4, 3\)\. mat1 and mat2 .*channels must be those of what it reads"
+    with pytest.raises(ShapeMismatchError, match=told):
+        inferer(images(4), Classifier())
+
+
+def test_an_error_of_the_trainers_own_network_or_of_the_device_stays_as_it_is():
+    class Full(nn.Module):
+        def forward(self, x):
+            raise torch.OutOfMemoryError("full")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        DistillationInferer({"student": {}, "next": {"keys": "student", "network": Full()}})(images(4), Classifier())
+    with pytest.raises(RuntimeError, match="mat1"):
+        DistillationInferer({"student": {}})(images(4), nn.Linear(7, 2))
 
 
 def test_the_prediction_is_the_first_pass_without_a_network():
