@@ -75,3 +75,8 @@ class AttentionKDLoss(nn.Module):
             input, target = (torch.where(mask, x, absent) for x in (input, target))
             bags = mask.any(1)
         return reduce_rows(softmax_kl(input, target, self.temperature), self.reduction, bags)
+
+    def count(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """How many bags the mean is over: those with an instance."""
+        bags = input.new_ones(len(input)) if mask is None else mask.bool().any(1)
+        return bags.sum(dtype=torch.float64)

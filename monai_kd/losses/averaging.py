@@ -36,7 +36,9 @@ def mean_parts(
 
     So it is of torch's cross-entropy (and negative log-likelihood) of class indices: w is 0 for `ignore_index`, and
     the weight of the row's class. And of a loss whose class attribute `selected_by` names the arguments that say which
-    rows count, `label` (w is 0 for a row without a class) or `mask` (w), if one of them is given.
+    rows count, `label` (w is 0 for a row without a class) or `mask` (w), if one of them is given. A loss whose mean is
+    over anything else (places, channels, bags, images) has a method `count`, of the arguments of its `forward`, which
+    gives the denominator.
 
     Args:
         loss: whose reduction is to the mean.
@@ -44,7 +46,7 @@ def mean_parts(
         keywords: as which arguments; None: in order.
 
     Returns:
-        Numerator and denominator, or None: each row counts the same, or nothing is known.
+        Numerator and denominator, both 0 where nothing counts, or None: each row counts the same, or nothing is known.
     """
     function, options = called(loss)
     kind = type(function).forward if isinstance(function, nn.Module) else function
@@ -52,15 +54,18 @@ def mean_parts(
     if cross_entropy is not None:
         options = {name: getattr(function, name) for name in _OPTIONS if hasattr(function, name)} | options
         return _cross_entropy(cross_entropy, **options, **_arguments(cross_entropy, tensors, keywords))
-    selected_by = getattr(function, "selected_by", ())
-    if not selected_by or getattr(function, "reduction", "mean") != "mean":
+    count, selected_by = getattr(function, "count", None), getattr(function, "selected_by", ())
+    if not (callable(count) or selected_by) or getattr(function, "reduction", "mean") != "mean":
         return None
     arguments = {**options, **_arguments(function, tensors, keywords)}
     chosen = {name: arguments[name] for name in selected_by if arguments.get(name) is not None}
-    if not chosen:
+    if not (callable(count) or chosen):
         return None
     value = loss(*tensors) if keywords is None else loss(**arguments)
-    weight = _rows_weight(arguments["input"], where=type(function).__name__, **chosen)
+    if callable(count):
+        weight = count(**arguments)
+    else:
+        weight = _rows_weight(arguments["input"], where=type(function).__name__, **chosen)
     return value * weight.to(value.dtype), weight
 
 

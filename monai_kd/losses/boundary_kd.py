@@ -60,7 +60,7 @@ class BoundaryKDLoss(nn.Module):
         reduction: over places: 'mean', 'sum' or 'none' (one value a place, [N, *spatial]).
 
     Raises:
-        ConfigError: the radius is below 1, the temperature not positive, the reduction unknown.
+        ConfigError: the radius is not a whole number of 1 or more, the temperature not positive, the reduction unknown.
 
     Example::
 
@@ -73,10 +73,11 @@ class BoundaryKDLoss(nn.Module):
 
     def __init__(self, radius: int = 2, temperature: float = 4.0, reduction: str = "mean") -> None:
         super().__init__()
-        if radius < 1:
-            raise ConfigError(f"radius must be at least 1, got {radius!r}")
+        if not radius >= 1 or radius % 1:
+            raise ConfigError(f"radius must be a whole number of 1 or more, got {radius!r}")
         self.radius = int(radius)
-        self.loss = KDLoss(temperature, check_reduction(reduction))
+        self.reduction = check_reduction(reduction)
+        self.loss = KDLoss(temperature, reduction)
 
     @full_precision
     def forward(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
@@ -103,6 +104,12 @@ class BoundaryKDLoss(nn.Module):
                 where="BoundaryKDLoss",
                 fix="give [N, C, *spatial] with 1, 2 or 3 spatial axes",
             )
+        return self.loss(input, target, mask=self._near(input, label))
+
+    def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """How many places the mean is over: those near a border."""
+        return self._near(input, label).sum(dtype=torch.float64)
+
+    def _near(self, input: Tensor, label: Tensor) -> Tensor:
         index = class_index(label, input, where="BoundaryKDLoss")
-        near = boundary(index, self.radius) if index.numel() else torch.zeros_like(index, dtype=torch.bool)
-        return self.loss(input, target, mask=near)
+        return boundary(index, self.radius) if index.numel() else torch.zeros_like(index, dtype=torch.bool)

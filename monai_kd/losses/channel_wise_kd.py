@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_features, check_mask, check_positive, check_reduction
@@ -76,11 +77,16 @@ class ChannelWiseKDLoss(nn.Module):
         total = self.temperature**2 * total_softmax_kl(s, t, self.temperature)
         return total if self.reduction == "sum" else total / max(len(s), 1)
 
+    def count(self, input: Tensor, target: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """How many channels the mean is over: those of samples with a position."""
+        channels = input.new_ones(input.shape[:2]) if mask is None else _there(mask, input)
+        return channels.sum(dtype=torch.float64)
+
     def _masked(self, input: Tensor, target: Tensor, mask: Tensor) -> Tensor:
         check_mask(mask, input, where="ChannelWiseKDLoss")
         channels = input.shape[:2]
         weight = mask.detach().reshape(channels[0], 1, math.prod(input.shape[2:]))
-        there = (weight != 0).any(2).expand(channels)
+        there = _there(mask, input)
         s, t = (x.flatten(2).flatten(0, 1) for x in keep_selected(mask, input, target))
         w = weight.expand(*channels, -1).flatten(0, 1)
         if self.reduction == "none":
@@ -93,3 +99,8 @@ class ChannelWiseKDLoss(nn.Module):
         s, t = s / self.temperature, t / self.temperature
         log_s, log_t = (x - (x + log_w).logsumexp(1, keepdim=True) for x in (s, t))  # of a position, counted once
         return self.temperature**2 * ((log_t + log_w).exp() * (log_t - log_s)).sum(1)
+
+
+def _there(mask: Tensor, input: Tensor) -> Tensor:
+    """Which channels have a position, [N, C]."""
+    return (mask.flatten(1) != 0).any(1, keepdim=True).expand(input.shape[:2])

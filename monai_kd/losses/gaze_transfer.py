@@ -73,9 +73,7 @@ class GazeTransferLoss(nn.Module):
                 where="GazeTransferLoss",
                 fix="give the heat as one map a sample, [N, 1, *spatial]",
             )
-        heat = exact(target.detach().to(torch.promote_types(target.dtype, torch.float32))).clamp(min=0)
-        heat = pool_to(heat, input.shape[2:]).flatten(1)
-        total = heat.sum(1, keepdim=True)
+        heat, total = _heat(input, target)
         looked = total.squeeze(1) > 0
         g = heat / total.masked_fill(total <= 0, 1)
         (features,) = keep_selected(looked.reshape(-1, 1, 1), input.flatten(2))
@@ -83,3 +81,15 @@ class GazeTransferLoss(nn.Module):
         log_a = (e / self.temperature).log_softmax(1)
         rows = (torch.xlogy(g, g) - torch.where(g == 0, g, g * log_a)).sum(1)  # no heat, no matter: 0 log 0 = 0
         return reduce_rows(rows, self.reduction, looked).to(input.dtype)
+
+    def count(self, input: Tensor, target: Tensor) -> Tensor:
+        """How many samples the mean is over: those with heat."""
+        _, total = _heat(input, target)
+        return (total > 0).sum(dtype=torch.float64)
+
+
+def _heat(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The heat at the places of the scores, [N, S], and its sum, [N, 1]."""
+    heat = exact(target.detach().to(torch.promote_types(target.dtype, torch.float32))).clamp(min=0)
+    heat = pool_to(heat, input.shape[2:]).flatten(1)
+    return heat, heat.sum(1, keepdim=True)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.chunked import sum_in_chunks
@@ -64,6 +65,11 @@ class IntraClassVariationLoss(nn.Module):
         centres = [unit(class_prototypes(x, masks), 1) for x in (s, t)]
         total = sum_in_chunks(_apart, [s], [t, masks], places=True, shared=centres)
         return total / masks.sum().clamp(min=1)
+
+    def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """How many places the mean is over: those with a class."""
+        masks = region_masks(label, input, self.num_classes, where="IntraClassVariationLoss")
+        return masks.sum(dtype=torch.float64)
 
 
 def _apart(s: Tensor, t: Tensor, masks: Tensor, centres_s: Tensor, centres_t: Tensor) -> Tensor:

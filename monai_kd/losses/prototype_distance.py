@@ -39,6 +39,8 @@ class PrototypeClusterLoss(nn.Module):
         tensor(1.)
     """
 
+    selected_by = ("label",)
+
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.num_classes = _several(num_classes, "PrototypeClusterLoss")

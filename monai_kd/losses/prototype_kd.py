@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.chunked import sum_in_chunks
@@ -69,6 +70,11 @@ class PrototypeKDLoss(nn.Module):
         weight = (1 / (present * s.shape[2])).reshape(-1, 1, 1)
         total = sum_in_chunks(_apart, [s], [t], places=True, shared=[*prototypes, weight])
         return total / masks.flatten(1).any(1).sum().clamp(min=1)
+
+    def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """How many images the mean is over: those with a class."""
+        masks = region_masks(label, input, self.num_classes, where="PrototypeKDLoss")
+        return masks.flatten(1).any(1).sum(dtype=torch.float64)
 
 
 def _apart(s: Tensor, t: Tensor, prototypes_s: Tensor, prototypes_t: Tensor, weight: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.chunked import exact
@@ -68,3 +69,8 @@ class RegionAffinityLoss(nn.Module):
         a_s, a_t = (cosine_similarity_matrix(v.mT) for v in (v_s, v_t))
         apart = ((a_s - a_t) * pairs).square().sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
         return (apart.sum() / present.any(1).sum().clamp(min=1)).to(input.dtype)
+
+    def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """How many images the mean is over: those with a class."""
+        masks = region_masks(label, input, self.num_classes, where="RegionAffinityLoss")
+        return masks.flatten(1).any(1).sum(dtype=torch.float64)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features
@@ -67,6 +68,11 @@ class RegionContextLoss(nn.Module):
         weight = _weight(exact(masks))
         total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), weight], places=True, double=False)
         return total / masks.flatten(1).any(1).sum().clamp(min=1)
+
+    def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
+        """How many images the mean is over: those with a class."""
+        masks = region_masks(label, input, self.num_classes, where="RegionContextLoss")
+        return masks.flatten(1).any(1).sum(dtype=torch.float64)
 
 
 def _apart(s: Tensor, t: Tensor, weight: Tensor) -> Tensor:

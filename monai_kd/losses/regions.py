@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_kd.losses.checks import check_batch, check_index
+from monai_kd.losses.checks import check_batch, check_index, check_whole
 from monai_kd.losses.chunked import exact, is_transformed
 from monai_kd.losses.rows import one_hot_index
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
@@ -47,7 +47,7 @@ def region_masks(label: Tensor, features: Tensor, num_classes: int, *, where: st
     Raises:
         ShapeMismatchError: the label has other samples or another number of axes.
         ClassMismatchError: it is one-hot of another number of classes, or (seen on a CPU) an index is too large
-            or a place has two classes.
+            or no whole number, or a place has two classes.
     """
     axes, shape = features.ndim - 2, tuple(label.shape)
     if len(shape) == axes + 1:
@@ -62,6 +62,7 @@ def region_masks(label: Tensor, features: Tensor, num_classes: int, *, where: st
         raise ClassMismatchError(f"label is one-hot of {label.shape[1]} classes, not {num_classes}", where=where)
     label = label.detach()
     index = one_hot_index(label, where=where) if label.shape[1] > 1 else label
+    check_whole(index, index.long(), where=where)
     check_index(index, num_classes, where=where)
     if index.shape[2:] != features.shape[2:] and index.numel():
         index = F.interpolate(index.to(torch.float32), features.shape[2:], mode="nearest-exact").round()

@@ -136,7 +136,7 @@ def one_hot_index(label: Tensor, *, where: str) -> Tensor:
     """
     label = label.detach().float()
     if label.device.type == "cpu" and not torch.compiler.is_compiling() and label.numel():
-        if (most := float(label.sum(1).max())) > 1.01:  # soft labels sum to 1 but for rounding
+        if not (most := float(label.sum(1).max())) <= 1.01:  # soft labels sum to 1 but for rounding; nor is it nan
             raise ClassMismatchError(
                 f"label is one-hot, and the classes of a place sum to {most:g}: they overlap",
                 where=where,

@@ -36,10 +36,15 @@ class Term(nn.Module):
 
     Under `torch.distributed` the average over processes is the mean over the rows of all, though each selects another
     number of them: by `where`, by an argument that the loss names in its class attribute `selected_by` (`label`,
-    `mask`), by `ignore_index` or class weights of torch's cross-entropy. A loss that relates samples to one another
-    (class attribute `relational = True`) sees the rows of every process. Any other loss is averaged over the processes,
-    as `DistributedDataParallel` does: a loss that selects in a way of its own (places by uncertainty or at boundaries,
-    regions of each image, instances of each bag) is then a mean of means.
+    `mask`), by `ignore_index` or class weights of torch's cross-entropy. A loss whose mean is over anything else
+    (places near a border, bags, images with a class) says how many these are by a method `count`, of the same arguments
+    as its `forward`: a scalar in float64 without gradient; where it is 0 the loss is a zero connected to the graph. A
+    loss that relates samples to one another (class attribute `relational = True`) sees the rows of every process.
+
+    Any other loss is averaged over the processes, as `DistributedDataParallel` does. That is a mean of means without
+    `where` if their numbers of samples differ, and for `ConsensusLoss`, a sum of two means; `ChannelGramLoss` and
+    `SRDLoss`, the root and the logarithm of a mean or sum; `OFDLoss` with the margin of the batch; MONAI's losses over
+    the batch or with class weights; and a loss that selects or counts, with a `reduction` other than 'mean'.
 
     Example::
 

@@ -71,7 +71,15 @@ class UncertaintyMaskedConsistencyLoss(nn.Module):
         for other in (target, probability):
             check_logits(input, other, mask, where="UncertaintyMaskedConsistencyLoss")
         check_several_classes(input, where="UncertaintyMaskedConsistencyLoss", fix="give two logits")
+        return self.consistency(input, target, mask=self._sure(probability, mask))
+
+    @full_precision
+    def count(self, input: Tensor, target: Tensor, probability: Tensor, *, mask: Tensor | None = None) -> Tensor:
+        """How many rows the mean is over, or the sum of their weights: those of which the teacher is sure."""
+        return self._sure(probability, mask).sum(dtype=torch.float64)
+
+    def _sure(self, probability: Tensor, mask: Tensor | None) -> Tensor:
         p = probability.detach()
         uncertainty = -torch.xlogy(p, p).sum(1)
         sure = uncertainty < self.threshold * math.log(p.shape[1])
-        return self.consistency(input, target, mask=sure if mask is None else mask.reshape(sure.shape) * sure)
+        return sure if mask is None else mask.detach().reshape(sure.shape) * sure

@@ -114,6 +114,7 @@ class TestBoundaryKDLoss(LossChecks):
         (input, target), extras = self.pair(shape), self.extras(shape)
         assert self.build(reduction="none")(input, target, **extras).shape == (shape[0], *shape[2:])
 
-    def test_radius_below_one_is_refused(self):
-        with pytest.raises(ConfigError, match="radius must be at least 1"):
-            BoundaryKDLoss(0)
+    @pytest.mark.parametrize("radius", [0, -1, 1.5, math.nan, math.inf])
+    def test_radius_must_be_a_whole_number(self, radius):
+        with pytest.raises(ConfigError, match=f"radius must be a whole number of 1 or more, got {radius}"):
+            BoundaryKDLoss(radius)

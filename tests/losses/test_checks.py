@@ -8,6 +8,7 @@ import torch
 from monai.utils import LossReduction
 
 from monai_kd.losses.checks import check_batch, check_logits, check_mask, check_positive, check_reduction
+from monai_kd.losses.regions import region_masks
 from monai_kd.losses.rows import class_index
 from monai_kd.utils import ClassMismatchError, ConfigError, DistillationError, ShapeMismatchError
 
@@ -51,3 +52,11 @@ def test_a_label_that_is_no_whole_number_is_refused(wrong):
     label[1, 0, 2] = wrong
     with pytest.raises(ClassMismatchError, match="KDLoss: a label is no whole number"):
         class_index(label, logits, where="KDLoss")
+
+
+def test_nan_in_a_label_is_no_class():
+    one_hot = torch.tensor([[[0.0, 1.0], [torch.nan, 0.0]]])
+    with pytest.raises(ClassMismatchError):
+        class_index(one_hot, torch.zeros(1, 2, 2), where="KDLoss")
+    with pytest.raises(ClassMismatchError, match="no whole number"):
+        region_masks(torch.tensor([[0.0, torch.nan]]), torch.zeros(1, 3, 2), 2, where="PrototypeKDLoss")

@@ -12,7 +12,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from monai_kd.losses import BoxTransferLoss, DKDLoss, KDLoss, ProbabilityMSELoss, RKDLoss, SubsetKDLoss, Term
+from monai_kd.losses import (
+    AttentionKDLoss,
+    BoundaryKDLoss,
+    BoxTransferLoss,
+    ChannelWiseKDLoss,
+    DKDLoss,
+    GazeTransferLoss,
+    IntraClassVariationLoss,
+    KDLoss,
+    ProbabilityMSELoss,
+    PrototypeClusterLoss,
+    PrototypeKDLoss,
+    RegionAffinityLoss,
+    RegionContextLoss,
+    RKDLoss,
+    SubsetKDLoss,
+    Term,
+    UncertaintyMaskedConsistencyLoss,
+)
 from tests.ranks import result, run_on_two_ranks
 
 WEIGHT = torch.tensor([0.2, 1.0, 3.0])
@@ -37,6 +55,25 @@ TERMS = {
     "a sum": Term(KDLoss(reduction="sum"), {**PAIR, "mask": "mask"}),
     "relations": Term(RKDLoss(), ["student", "teacher"]),
     "relations where": Term(RKDLoss(), ["student", "teacher"], where="labeled"),
+    "channels": Term(ChannelWiseKDLoss(), {**PAIR, "mask": "mask"}),
+    "channels of all": Term(ChannelWiseKDLoss(), ["student", "teacher"]),
+    "channels where": Term(ChannelWiseKDLoss(), {**PAIR, "mask": "share"}, where="labeled"),
+    "certain": Term(UncertaintyMaskedConsistencyLoss(), ["student", "teacher", "probability"]),
+    "certain and mask": Term(
+        UncertaintyMaskedConsistencyLoss(), {**PAIR, "probability": "probability", "mask": "share"}
+    ),
+    "bags": Term(AttentionKDLoss(), {"input": "score", "target": "other_score", "mask": "instances"}),
+    "bags of all": Term(AttentionKDLoss(), ["score", "other_score"]),
+    "a part of bags": Term(partial(AttentionKDLoss(), mask=None), ["score", "other_score"], where="labeled"),
+    "borders": Term(BoundaryKDLoss(1), ["student", "teacher", "label"]),
+    "borders where": Term(BoundaryKDLoss(1), ["student", "teacher", "one_hot"], where="labeled"),
+    "variation": Term(IntraClassVariationLoss(3), ["student", "teacher", "label"]),
+    "affinity": Term(RegionAffinityLoss(3), ["student", "teacher", "label"]),
+    "prototypes": Term(PrototypeKDLoss(3), ["student", "teacher", "label"]),
+    "regions": Term(RegionContextLoss(3), {**PAIR, "label": "label"}),
+    "regions where": Term(RegionContextLoss(3), ["student", "teacher", "label"], where="labeled"),
+    "gaze": Term(GazeTransferLoss(), ["student", "heat"]),
+    "clusters": Term(PrototypeClusterLoss(3), ["student_distances", "label_of_image"]),
     "boxes": Term(BoxTransferLoss(), {"input": "box", "target": "other_box", "mask": "boxed"}),
 }
 CASES = ("some", "none here")
@@ -60,16 +97,21 @@ def terms(case: str, rank: int | None) -> dict[str, Tensor]:
         "labeled": labeled,
         "teacher": torch.randn(12, 3, 3),
         "other_box": torch.rand(12, 4),
+        "probability": (9 * torch.randn(12, 3, 3) * chosen.any(1).reshape(-1, 1, 1)).softmax(1),
+        "other_score": torch.randn(12, 9),
+        "instances": chosen.repeat(1, 3),
+        "heat": (torch.rand(12, 3) * chosen).unsqueeze(1),
         "boxed": chosen[:, 0],
+        "label_of_image": label[:, 0].where(chosen[:, 0], -1),
     }
     mine = {None: slice(None), 0: slice(0, 4), 1: slice(4, 12)}[rank]
     found: dict[str, Tensor] = {}
     for name, term in TERMS.items():
         w = weight.clone().requires_grad_()
         student = w @ x[mine]
-        value = term(
-            {k: v[mine] for k, v in batch.items()} | {"student": student, "box": student[:, :2].flatten(1)[:, :4]}
-        )
+        answers = {"student": student, "score": student.flatten(1), "box": student.flatten(1)[:, :4]}
+        answers["student_distances"] = student.flatten(1)[:, :6].square()
+        value = term({k: v[mine] for k, v in batch.items()} | answers)
         value.backward()
         found |= {name: value.detach(), f"gradient of {name}": w.grad}
     return found
