@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 
+import torch.distributed as dist
 from monai.data import Dataset, DistributedWeightedRandomSampler
 from torch.utils.data import Sampler, WeightedRandomSampler
 
@@ -15,15 +17,19 @@ from monai_kd.utils import is_distributed
 __all__ = ["balanced_sampler"]
 
 
-def balanced_sampler(items: Sequence[Mapping[str, Any]], num_classes: int) -> Sampler[int]:
-    """Draw every class as often as any other, with replacement, as many items as there are: a data loader's `sampler`.
+def balanced_sampler(
+    items: Sequence[Mapping[str, Any]], num_classes: int, num_samples: int | None = None
+) -> Sampler[int]:
+    """Draw every class as often as any other, with replacement: a data loader's `sampler`.
 
     An item whose label may not be looked at is never drawn. Where several processes train together (their group is
-    there when the sampler is made), each draws from a part of the items, anew each epoch, and as many as it has.
+    there when the sampler is made), each draws from a part of the items, anew each epoch, and an equal share of the
+    number, rounded up.
 
     Args:
         items: of the loader's data set, in its order.
         num_classes: C.
+        num_samples: items drawn in an epoch, by all processes together; None for as many as there are.
 
     Returns:
         torch's `WeightedRandomSampler`, or MONAI's `DistributedWeightedRandomSampler`.
@@ -40,6 +46,8 @@ def balanced_sampler(items: Sequence[Mapping[str, Any]], num_classes: int) -> Sa
     """
     of_class = class_weights(items, num_classes).tolist()
     weights = [of_class[item["label"]] if item.get("labeled", True) else 0.0 for item in items]
+    count = len(weights) if num_samples is None else num_samples
     if is_distributed():
-        return DistributedWeightedRandomSampler(Dataset(list(items)), weights)
-    return WeightedRandomSampler(weights, len(weights))
+        share = ceil(count / dist.get_world_size())
+        return DistributedWeightedRandomSampler(Dataset(list(items)), weights, num_samples_per_rank=share)
+    return WeightedRandomSampler(weights, count)

@@ -12,7 +12,9 @@ from monai_kd.utils import ConfigError, ShapeMismatchError, find_layer, plain, u
 __all__ = ["ClassActivation", "ClassActivationTeacher", "class_activation_map"]
 
 
-def class_activation_map(features: Tensor, logits: Tensor, label: Tensor, create_graph: bool = False) -> Tensor:
+def class_activation_map(
+    features: Tensor, logits: Tensor, label: Tensor, create_graph: bool = False, constant_weight: bool = False
+) -> Tensor:
     r"""Where a class is found, by the slope of its logit (Grad-CAM): [N, 1, *spatial].
 
     .. math:: a_x = \mathrm{relu}\Bigl(\sum_c w_c F_{cx}\Bigr), \qquad
@@ -26,6 +28,7 @@ def class_activation_map(features: Tensor, logits: Tensor, label: Tensor, create
         logits: z, [N, K].
         label: y, the class of each sample, [N].
         create_graph: keep the map differentiable.
+        constant_weight: differentiate it by F alone, with w constant.
 
     Raises:
         ConfigError: the logits do not depend on the features, or no gradient is recorded.
@@ -54,7 +57,8 @@ def class_activation_map(features: Tensor, logits: Tensor, label: Tensor, create
         )
     with torch.enable_grad():
         chosen = logits.gather(1, label.reshape(-1, 1).long()).sum()
-    (slope,) = torch.autograd.grad(chosen, features, retain_graph=True, create_graph=create_graph, allow_unused=True)
+    twice = create_graph and not constant_weight
+    (slope,) = torch.autograd.grad(chosen, features, retain_graph=True, create_graph=twice, allow_unused=True)
     if slope is None:
         raise ConfigError(
             "the logits were not computed from these features", where="class_activation_map", fix="tap the layer itself"
@@ -71,6 +75,10 @@ class ClassActivation(nn.Module):
     `{keys: [student.hint, student, cam.label], network: {_target_: monai_kd.networks.ClassActivation}}`. The backward
     of a loss of the map is a second derivative: layers after the tap must have one.
 
+    Args:
+        constant_weight: take the weights w of the channels for constants: a loss of the map then teaches the layers up
+            to the tap alone, not the head, and its backward is a first derivative.
+
     Example::
 
         >>> import torch
@@ -80,9 +88,13 @@ class ClassActivation(nn.Module):
         torch.Size([2, 1, 4, 4])
     """
 
+    def __init__(self, constant_weight: bool = False) -> None:
+        super().__init__()
+        self.constant_weight = constant_weight
+
     def forward(self, features: Tensor, logits: Tensor, label: Tensor) -> Tensor:
         """Find the class `label` [N] in `features` [N, C, *spatial], from `logits` [N, K]: [N, 1, *spatial]."""
-        return class_activation_map(features, logits, label, create_graph=True)
+        return class_activation_map(features, logits, label, True, self.constant_weight)
 
 
 class ClassActivationTeacher(nn.Module):

@@ -24,10 +24,15 @@ def test_classes_are_drawn_alike_and_hidden_labels_never():
     assert all(ITEMS[i]["labeled"] for i in drawn)
 
 
+def test_as_many_are_drawn_as_are_asked_for():
+    assert len(list(balanced_sampler(ITEMS[:20], 2, num_samples=50))) == 50
+
+
 def draw(case: str, rank: int) -> State:
     torch.manual_seed(0)
     loader = DataLoader(torch.arange(150), batch_size=25, sampler=balanced_sampler(ITEMS[:150], 2))
-    return {"drawn": torch.cat([i for _ in range(20) for i in loader])}
+    more = balanced_sampler(ITEMS[:150], 2, num_samples=301)
+    return {"drawn": torch.cat([i for _ in range(20) for i in loader]), "more": torch.tensor(list(more))}
 
 
 def test_two_processes_draw_different_items_and_classes_alike(tmp_path):
@@ -35,7 +40,7 @@ def test_two_processes_draw_different_items_and_classes_alike(tmp_path):
     first, second = (set(state["drawn"].tolist()) for state in result(tmp_path, "drawn"))
     assert not first & second
     for state in result(tmp_path, "drawn"):
-        assert len(state["drawn"]) == 20 * 75
+        assert len(state["drawn"]) == 20 * 75 and len(state["more"]) == 151
         assert (state["drawn"] % 10 == 0).float().mean() == pytest.approx(0.5, abs=0.1)
 
 

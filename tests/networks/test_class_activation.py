@@ -62,6 +62,20 @@ def test_map_of_the_student_is_differentiated_twice():
     assert all(p.grad is not None for p in head.parameters() if p.ndim > 1)
 
 
+def test_with_constant_weights_the_map_is_the_same_and_linear_in_the_features():
+    head = nn.Sequential(nn.Flatten(), nn.Linear(12, 5), nn.Tanh(), nn.Linear(5, 3)).double()
+    features = torch.rand(2, 3, 2, 2).double().requires_grad_()
+    logits, label = head(features), torch.tensor([0, 2])
+    free, fixed = (ClassActivation(constant_weight=fix)(features, logits, label) for fix in (False, True))
+    assert torch.equal(free, fixed) and fixed.any()
+    (slope,) = torch.autograd.grad(logits[[0, 1], label].sum(), features, retain_graph=True)
+    expected = slope.mean((2, 3), keepdim=True) * (fixed > 0)
+    (given,) = torch.autograd.grad(fixed.sum(), features, retain_graph=True)
+    torch.testing.assert_close(given, expected)
+    fixed.sum().backward()
+    assert all(p.grad is None or not p.grad.any() for p in head.parameters())
+
+
 def test_the_teacher_answers_as_ever_and_stays_as_it_is():
     net, x = network().train(), torch.rand(2, 1, 16, 16)
     teacher = Teacher(net)

@@ -16,8 +16,8 @@ from tests.recipes import plain
 
 
 def cut(features: Tensor, weight: Tensor) -> Tensor:
-    """The class activation map by the weights of the last layer, cut: of each sample, [places]."""
-    places = (features * weight[:, None, None] / features[0].numel()).sum(0).relu().flatten()
+    """The class activation map by the weights of the last layer, which are constants, cut: of each sample, [places]."""
+    places = (features * weight.detach()[:, None, None]).sum(0).relu().flatten()
     return torch.sigmoid(100 * ((places - places.min()) / (places.max() - places.min()) - 0.4))
 
 
@@ -53,6 +53,18 @@ def test_a_step_is_the_method_restated(released):
     assert plain.same(plain.gradients(loss, student), plain.gradients(total, student))
     loss.backward()
     assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_the_maps_teach_the_layers_before_them_and_not_the_head():
+    student = plain.Net(3)
+    method = load_recipe("dc_mt")(student, layers={"student": "map"}, max_epochs=50)
+    (schedule,) = [h for h in method.handlers if isinstance(h, Weights)]
+    schedule.set(49)
+    views = {key: torch.randn(4, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")}
+    batch = {**views, "label": torch.tensor([0, 2, 1, 0])}
+    known = method.inferer(batch, student, method.objective.needs())
+    method.objective.term("attention")({**batch, **known}).backward()
+    assert student.head.weight.grad is None and student.conv.weight.grad.any()
 
 
 def test_hidden_labels_do_not_choose_the_map():

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -19,6 +19,7 @@ from tests.recipes import plain
 from tests.recipes.histology import CONFIGS, workflow
 
 FRACTION, PER_CLASS, THRESHOLD = 0.3, 5, 0.5
+STAGES = ("pretrain", "train::trainer")
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def make(data, teacher, tmp_path) -> Callable[..., ConfigWorkflow]:
     set_track_meta(True)
 
 
-def stages(parser: ConfigParser) -> dict[str, DistillationTrainer]:
-    return {key.split("::")[0]: parser.get_parsed_content(key) for key in ("pretrain", "train::trainer")}
+def stages(parser: ConfigParser, keys: Sequence[str] = STAGES) -> dict[str, DistillationTrainer]:
+    return {key.split("::")[0]: parser.get_parsed_content(key) for key in keys}
 
 
 def student_of(made: ConfigWorkflow) -> dict[str, torch.Tensor]:
@@ -105,13 +106,20 @@ def test_each_stage_has_labels_of_its_own_and_draws_classes_alike(make):
         mass = torch.zeros(3).double().index_add(0, labels, sampler.weights)
         present = mass[mass > 0]
         assert len(present) > 1 and torch.allclose(present, present[0].expand_as(present))
-        assert sampler.num_samples == len(labels)
+        asked = len(labels) if name == "pretrain" else len(parser.get_parsed_content("train_items"))
+        assert sampler.num_samples == asked
     made.run()
     true = {i["index"]: i["label"] for i in parser.get_parsed_content("train_items") if i["labeled"]}
     pseudo = parser.get_parsed_content("annotation::labels")
     assert not true.keys() & pseudo.keys()
     assert seen["pretrain"] and seen["pretrain"].items() <= pseudo.items()
     assert seen["train"] and seen["train"].items() <= true.items()
+
+
+def test_true_labels_teach_for_as_many_steps_as_the_student_alone_has(make, data, tmp_path):
+    alone = workflow(tmp_path / "alone", data, CONFIGS / "train_alone.yaml", labeled_fraction=FRACTION, batch_size=8)
+    steps = [len(stages(made.parser, ["train::trainer"])["train"].data_loader) for made in (make(), alone)]
+    assert steps[0] == steps[1] > FRACTION * 40 / 8
 
 
 def test_as_in_the_authors_code_common_classes_count_more(make):

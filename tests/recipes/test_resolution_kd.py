@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,20 @@ def test_student_and_teacher_see_one_field(workflow):
     torch.testing.assert_close(nn.functional.avg_pool2d(data["magnified"], 2), data["image"])
     validated = next(iter(made.parser.get_parsed_content("validate::dataloader")))
     assert validated["image"].shape[1:] == (1, 16, 16)
+
+
+@pytest.mark.parametrize("distilled", [None, 0, 6])
+def test_each_part_has_the_whole_schedule(workflow, distilled):
+    made = workflow(**({} if distilled is None else {"distilled_epochs": distilled}))
+    schedule, optimizer = (made.parser.get_parsed_content(key) for key in ("lr_scheduler", "optimizer"))
+    rates = []
+    for _ in range(6):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    first = 4 if distilled is None else distilled
+    parts = [(t, length) for length in (first, 6 - first) for t in range(length)]
+    assert rates == pytest.approx([0.005 * (1 + math.cos(math.pi * t / length)) / 2 for t, length in parts])
 
 
 @pytest.mark.slow
