@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features, check_positive
@@ -58,8 +59,18 @@ class SRDLoss(nn.Module):
             ShapeMismatchError: the shapes differ.
         """
         check_features(input, target, where="SRDLoss")
-        apart = (input - target.detach()).abs()
-        largest = apart.detach().amax() if apart.numel() else apart.new_zeros(())
-        scale = largest.clamp(min=1)  # so that no power overflows
-        powers = (apart / scale).pow(self.alpha).sum()
-        return (powers + self.eps / scale**self.alpha).log() + self.alpha * scale.log()
+        apart = input - target.detach()
+        scale = _largest(apart).clamp(min=1)  # so that no power overflows
+        if self.alpha < 2:
+            powers = (apart / scale).abs().pow(self.alpha)
+        else:
+            powers = (apart / scale).square().pow(self.alpha / 2)  # of 4 two products, several times as fast
+        return (powers.sum() + self.eps / scale**self.alpha).log() + self.alpha * scale.log()
+
+
+def _largest(x: Tensor) -> Tensor:
+    """The largest size of an entry, a constant."""
+    if not x.numel():
+        return x.new_zeros(())
+    least, most = x.detach().aminmax()
+    return torch.maximum(-least, most)

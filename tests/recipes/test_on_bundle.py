@@ -13,7 +13,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from torch import nn
 
 from monai_kd.data import write_ihc_patches
-from monai_kd.networks import Teacher, TeacherEnsemble
+from monai_kd.networks import ClassActivationTeacher, Teacher, TeacherEnsemble
 from monai_kd.recipes import list_recipes, load_recipe
 
 BUNDLE = Path(__file__).parents[2] / "bundles" / "histology_patch_classification"
@@ -52,6 +52,8 @@ def frozen(network: nn.Module | None) -> list[nn.Module]:
     """The networks of the teachers that must not move."""
     if isinstance(network, TeacherEnsemble):
         return [teacher.network for teacher in network.teachers]
+    if isinstance(network, ClassActivationTeacher):
+        network = network.teacher
     return [network.network] if isinstance(network, Teacher) and not network.copied else []
 
 

@@ -43,6 +43,13 @@ STEPS: dict[str, Step] = {
     "cross_modal": [(0.5, CE, "student label"), (0.5, KD, "student teacher")],
     "lskd": [(0.1, CE, "student label"), (9, L.LogitStandardizedKDLoss(2.0), "student teacher")],
     "dist": [(1, CE, "student label"), (1, L.DISTLoss(1, 1, 1), "student teacher")],
+    "logit_mse": [(1, L.LogitMSELoss(), "student teacher")],
+    "boundary_kd": [*BASE, (1, L.BoundaryKDLoss(2, 4.0), "student teacher label")],
+    "cam_transfer": [
+        BASE[0],
+        (1, KD, "student teacher.logits"),
+        (10, L.CAMTransferLoss(), "cam teacher.map"),
+    ],
     "cwd": [(1, CE, "student label"), (3, L.ChannelWiseKDLoss(4.0), "student teacher")],
     "dkd": [(1, CE, "student label"), (1, L.DKDLoss(1, 8, 4), "student teacher label")],
     "ctkd": [(0.1, CE, "student label"), (0.9, L.CurriculumKDLoss(), "student teacher temperature")],
@@ -74,6 +81,7 @@ STEPS: dict[str, Step] = {
     "semckd": hinted(50, L.LayerAttentionLoss(), "layers.distance layers.attention"),
     "fsp": hinted(50, L.FSPLoss(), "low high teacher.low teacher.high"),
     "crd": hinted(0.8, L.CRDLoss(), "bank.input bank.target"),
+    "crd_in_batch": hinted(0.8, L.InfoNCELoss(0.07), "embedding teacher_embedding"),
     "ft": [
         *hinted(200, L.FactorTransferLoss(), "translator paraphraser.factor"),
         (1, L.HintLoss(), "paraphraser.reconstruction teacher.hint"),
