@@ -26,7 +26,7 @@ def results() -> dict[tuple[str, str], list[dict[str, Any]]]:
 
 def recipe_table() -> str:
     """One row for every recipe, from the `recipe:` block that its file starts with."""
-    rows = ["| id | method | role | knowledge | scheme | tasks | certainty | measured on |", "|" + "---|" * 8]
+    rows = ["| id | method | role | knowledge | scheme | tasks | certainty | status |", "|" + "---|" * 8]
     measured: dict[str, set[str]] = {}
     for (bundle, _), runs in results().items():
         for run in runs:
@@ -35,8 +35,9 @@ def recipe_table() -> str:
         recipe = yaml.safe_load(file.read_text(encoding="utf-8"))["recipe"]
         paper = f"[{recipe['paper']}](https://doi.org/{recipe['doi']})" if recipe.get("doi") else recipe["paper"]
         where = ", ".join(f"[{name}](results.md)" for name in sorted(measured.get(recipe["id"], ())))
+        status = f"measured on {where}" if where else "runs, not measured"
         cells = [f"`{recipe['id']}`", f"{recipe['title']}. {paper}", recipe["role"], recipe["knowledge"]]
-        cells += [recipe["scheme"], ", ".join(recipe["kinds"]), recipe["certainty"], where]
+        cells += [recipe["scheme"], ", ".join(recipe["kinds"]), recipe["certainty"], status]
         rows.append("| " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
