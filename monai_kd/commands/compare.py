@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 from monai_kd.commands import check_bundle
 from monai_kd.commands.composition import Composition, compose, config_files, in_bundle, left_to, several
 from monai_kd.commands.overrides import read_overrides
+from monai_kd.commands.privileged import warn_without_privileged
 from monai_kd.commands.reached import reached
 from monai_kd.commands.run import refuse_published
 from monai_kd.commands.teacher import teacher_overrides
@@ -71,6 +72,8 @@ def compare(
     teaching, trials = plan(Path(bundle), recipes, seeds, folder, config_file, teacher, tokens, trust)
     for trial in (*teaching, *trials):
         trial.check()
+    for trial in {trial.recipe: trial for trial in trials}.values():
+        warn_without_privileged(compose(trial.recipe, trial.bundle, config_file, trial.tokens))
     failed = [*_finish(teaching, 1), *_finish(trials, jobs)]
     if any(trial.tested for trial in trials):
         page = write_report(folder)

@@ -10,6 +10,7 @@ import monai.bundle
 
 from monai_kd.commands.composition import Composition, importable
 from monai_kd.commands.overrides import typed
+from monai_kd.commands.privileged import warn_without_privileged
 from monai_kd.utils.errors import ConfigError
 
 __all__ = ["command_line", "refuse_published", "run"]
@@ -28,6 +29,7 @@ def run(composed: Composition) -> None:
     refuse_published(composed)
     if os.environ.get("RANK", "0") == "0":
         print(f"the same in MONAI's words: {command_line(composed)}", flush=True)
+        warn_without_privileged(composed)
     overrides = {"bundle_root": str(composed.bundle), **composed.overrides}
     with importable(composed.bundle):
         try:

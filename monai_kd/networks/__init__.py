@@ -35,6 +35,7 @@ from .pseudo_label_bank import PseudoLabelBank
 from .ranked_views import RankedViews, ranked_selection
 from .reused_head import ReusedHead, reuse_head
 from .review_fusion import ReviewFusion
+from .row_norm import RowNorm
 from .stack_views import StackViews, split_views
 from .teacher import Teacher, teachers_in
 from .teacher_bundle import bundle_network, load_teacher_bundle

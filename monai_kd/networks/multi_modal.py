@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from monai_kd.networks.connector import PooledConnector
+from monai_kd.networks.row_norm import RowNorm
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
 __all__ = ["BilinearFusion", "MultiModalNetwork"]
@@ -47,8 +48,8 @@ class BilinearFusion(nn.Module):
         self.gated = nn.ModuleList(nn.Sequential(nn.Linear(d, d), nn.ReLU(), nn.Dropout(dropout)) for _ in range(2))
         self.fuse = nn.Sequential(
             nn.Dropout(dropout),
-            *(nn.Linear((d + 1) ** 2, d), _RowNorm(d), nn.ReLU(), nn.Dropout(dropout)),
-            *(nn.Linear(d, d), _RowNorm(d), nn.ReLU(), nn.Dropout(dropout)),
+            *(nn.Linear((d + 1) ** 2, d), RowNorm(d), nn.ReLU(), nn.Dropout(dropout)),
+            *(nn.Linear(d, d), RowNorm(d), nn.ReLU(), nn.Dropout(dropout)),
         )
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ class MultiModalNetwork(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.embed = nn.ModuleDict()
         for name, channels in in_channels.items():
-            self.embed[name] = nn.Sequential(PooledConnector(channels, features), _RowNorm(features), nn.ReLU())
+            self.embed[name] = nn.Sequential(PooledConnector(channels, features), RowNorm(features), nn.ReLU())
         self.fusion = BilinearFusion(features, dropout)
         self.heads = nn.ModuleDict({name: nn.Linear(features, num_classes) for name in (*names, "fused")})
 
@@ -148,12 +149,3 @@ class MultiModalNetwork(nn.Module):
         for name, feature in embedded.items():
             told |= {name: self.heads[name](feature), f"{name}_feature": feature}
         return told
-
-
-class _RowNorm(nn.BatchNorm1d):
-    """Batch normalisation; a lone row, such as the last of an epoch may be, is normalised by the running statistics."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        if self.training and len(input) == 1:
-            return F.batch_norm(input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(input)

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
+from monai_kd.networks.row_norm import RowNorm
 from monai_kd.utils import ConfigError, ShapeMismatchError
 
 __all__ = ["Projector"]
@@ -18,7 +19,7 @@ class Projector(nn.Module):
     .. math:: z = W_L \, h_{L-1} + b, \qquad h_l = \mathrm{ReLU}(\mathrm{BN}(W_l \, h_{l-1})), \qquad h_0 = \bar x
 
     with :math:`\bar x` the mean over space of a map. It is dropped when the encoder is used. `PooledConnector` is the
-    same of at most two layers, with other norms and a unit length.
+    same of at most two layers, with other norms and a unit length. A lone sample is taken as `RowNorm` does.
 
     Bardes et al., VICReg, ICLR 2022 (arXiv 2105.04906).
 
@@ -45,9 +46,7 @@ class Projector(nn.Module):
             raise ConfigError(f"layers must be at least 1, got {layers}", where="Projector")
         self.in_channels = in_channels
         widths = [in_channels, *[channels] * layers]
-        hidden = [
-            nn.Sequential(nn.Linear(a, b, bias=False), nn.BatchNorm1d(b), nn.ReLU()) for a, b in pairwise(widths[:-1])
-        ]
+        hidden = [nn.Sequential(nn.Linear(a, b, bias=False), RowNorm(b), nn.ReLU()) for a, b in pairwise(widths[:-1])]
         self.layers = nn.Sequential(*hidden, nn.Linear(widths[-2], channels))
 
     def forward(self, input: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from monai.networks.layers import get_act_layer
 from torch import Tensor, nn
 
 from monai_kd.networks.blocks import conv_norm_act
+from monai_kd.networks.row_norm import RowNorm
 from monai_kd.networks.teacher import Teacher
 from monai_kd.utils import ConfigError, find_layer, unwrap
 
@@ -127,5 +128,5 @@ def reuse_head(
 def _layer(spatial_dims: int, in_channels: int, out_channels: int, kernel_size: int, act: str | None) -> nn.Module:
     if spatial_dims == 0:
         linear = nn.Linear(in_channels, out_channels, bias=False)
-        return nn.Sequential(linear, nn.BatchNorm1d(out_channels), get_act_layer(act or ""))
+        return nn.Sequential(linear, RowNorm(out_channels), get_act_layer(act or ""))
     return conv_norm_act(spatial_dims, in_channels, out_channels, kernel_size, act)

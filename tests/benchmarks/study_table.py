@@ -25,7 +25,7 @@ def compared(runs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]])
     """Mean difference by case from the baseline, and the p-value of Wilcoxon's signed-rank test of it.
 
     Seeds are averaged first, those which both have, so that a case counts once: the test says how sure the difference
-    is over *cases*, for these seeds.
+    is over *cases*, for these seeds. It takes cases for independent of each other, also those of one lesion or slide.
 
     Args:
         runs: of one method, by seed.
@@ -40,13 +40,14 @@ def compared(runs: Sequence[dict[str, Any]], baseline: Sequence[dict[str, Any]])
 
 
 def table(runs: Sequence[dict[str, Any]]) -> str:
-    """A table in Markdown: mean and sample standard deviation over seeds, and the comparison by case.
+    """A table in Markdown: mean and sample standard deviation over seeds, comparison by case, medians of times.
 
     Args:
         runs: what `study.py` keeps of each.
     """
     names = list(dict.fromkeys(name for run in runs for name in run["scores"]))  # some methods have more than others
-    head = ["network", "labels", "seeds", *names, "difference by case", "p", "parameters", "MFLOPs", "CPU ms"]
+    costs = ["parameters", "MFLOPs", "CPU ms", "training (s)"]
+    head = ["network", "labels", "seeds", *names, "difference by case", "p", *costs]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     order = {"teacher": 0, "alone": 1}
     groups: dict[tuple, list[dict[str, Any]]] = {}
@@ -66,5 +67,7 @@ def table(runs: Sequence[dict[str, Any]]) -> str:
         cells += ["" if np.isnan(difference) else f"{difference:+.4f}", "" if np.isnan(p) else f"{p:.2g}"]
         cells += [f"{mine[0]['parameters']:,}", f"{mine[0]['flops'] / 1e6:.1f}"]
         cells += [f"{np.median([run['latency_ms'] for run in mine]):.1f}"]
+        times = [run["train_seconds"] for run in mine if run.get("train_seconds") is not None]
+        cells += [f"{np.median(times):.0f}" if times else ""]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

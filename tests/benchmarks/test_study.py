@@ -52,6 +52,12 @@ def test_table_compares_with_the_same_labels_only():
     assert "0.650 ± 0.071" in lines[3] and "+0.1500" in lines[4] and "+" not in lines[5] and "2.00" in lines[5]
 
 
+def test_time_of_training_is_the_median_of_the_runs_that_know_it():
+    runs = [record("alone", i, [0.5]) | {"train_seconds": t} for i, t in enumerate([70.4, None, 50.2, 61.0])]
+    lines = table([*runs, record("kd", 0, [0.6])]).splitlines()
+    assert [lines[i].split(" | ")[-1] for i in (0, 2, 3)] == ["training (s) |", "61 |", " |"]
+
+
 def test_a_score_that_only_some_methods_have_leaves_the_others_cells_empty():
     runs = [record("alone", 0, [0.5]), record("kd", 0, [0.6]), record("kd", 1, [0.6])]
     runs[1]["scores"]["bag"] = 0.9

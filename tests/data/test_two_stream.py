@@ -77,3 +77,35 @@ def test_two_processes_share_what_one_would_draw(tmp_path):
 def test_impossible_batches_are_refused(arguments, message):
     with pytest.raises(DataError, match=message):
         TwoStreamBatchSampler(*arguments)
+
+
+@pytest.mark.parametrize(("epoch", "batches"), [("unlabeled", 6), ("labeled", 5)])
+def test_labelled_items_alone_make_as_many_batches(epoch, batches):
+    torch.manual_seed(0)
+    sampler = TwoStreamBatchSampler([True] * 5, 4, 1, epoch, among=LABELED)
+    drawn = list(sampler)
+    assert len(drawn) == len(sampler) == len(TwoStreamBatchSampler(LABELED, 4, 1, epoch)) == batches
+    assert all(len(batch) == 4 for batch in drawn) and {i for batch in drawn for i in batch} == set(range(5))
+    assert any(len(set(batch)) < 4 for batch in drawn)  # with replacement
+
+
+def test_what_all_items_are_changes_nothing_where_there_are_two_streams():
+    drawn = []
+    for among in (None, LABELED, [*LABELED, False]):
+        torch.manual_seed(0)
+        drawn.append(list(TwoStreamBatchSampler(LABELED, 4, 1, among=among)))
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+@pytest.mark.parametrize(
+    ("labeled", "among", "message"),
+    [
+        ([True] * 5, [True] * 5, "0 unlabelled items"),
+        ([True] * 5, [True] * 5 + [False] * 2, "2 unlabelled items, a batch wants 3"),
+        ([], LABELED, "0 labelled items"),
+        ([False] * 5, LABELED, "0 labelled items"),
+    ],
+)
+def test_labelled_items_alone_are_refused_where_two_streams_would_be(labeled, among, message):
+    with pytest.raises(DataError, match=message):
+        TwoStreamBatchSampler(labeled, 4, 1, among=among)

@@ -38,7 +38,7 @@ def test_a_step_is_the_method_restated(released):
     loss = plain.loss_of(method, student, batch)
 
     map_s = student.map(student.norm(student.conv(batch["image"])))
-    map_t = teacher.eval().map(teacher.norm(teacher.conv(batch["image_2"]))).detach()
+    map_t = teacher.train(released).map(teacher.norm(teacher.conv(batch["image_2"]))).detach()
     z_s, z_t = (net.head(m.mean((2, 3))) for net, m in ((student, map_s), (teacher, map_t)))
     answer = label if released else z_t.argmax(1)
     assert not z_t.argmax(1).equal(label)
@@ -79,6 +79,29 @@ def test_hidden_labels_do_not_choose_the_map():
         batch = {**views, "label": torch.tensor(label), "labeled": labeled}
         losses.append(plain.loss_of(method, student, batch).item())
     assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_as_released_the_average_counts_epochs(released):
+    student = plain.Net(3)
+    method = load_recipe("dc_mt")(student, layers={"student": "map"}, max_epochs=3, as_released=released)
+    views = {key: torch.randn(4, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")}
+    trainer = plain.trainer(method, student, [{**views, "label": torch.tensor([0, 2, 1, 0])}] * 2, epochs=3, lr=0.1)
+    average = method.inferer.networks["teacher"].teacher.network
+    weights: list[list[float]] = [[], []]
+
+    @trainer.on("ITERATION_COMPLETED")
+    def note() -> None:
+        for network, noted in zip((student, average), weights, strict=True):
+            noted.append(network.head.bias[0].item())
+
+    trainer.run()
+    expected, value = [], 0.0
+    for step, weight in enumerate(weights[0]):
+        n = step // 2 if released else step
+        value = (1 - 1 / (n + 1)) * value + weight / (n + 1)
+        expected.append(value)
+    assert weights[1] == pytest.approx(expected, rel=1e-12) and len(set(weights[0])) == 6
 
 
 def test_as_released_the_maps_never_count_in_full():

@@ -85,6 +85,21 @@ def test_as_released_the_softmax_is_taken_twice():
     assert plain.same(plain.gradients(loss, student), plain.gradients(total, student))
 
 
+@pytest.mark.parametrize("released", [False, True])
+def test_as_released_the_teacher_is_in_train_mode_with_statistics_of_its_own(released):
+    student = plain.Net(3)
+    student.map = nn.Sequential(nn.Tanh(), nn.Dropout(0.5))
+    given = {"layers": {"student": "map"}, "example": plain.EXAMPLE, "max_epochs": 5, "as_released": released}
+    method = load_recipe("src_mt")(student, **given)
+    views = {key: 3 + torch.randn(4, 2, 6, 6, dtype=torch.float64) for key in ("image", "image_2")}
+    batch = {**views, "label": torch.tensor([0, 2, 1, 0])}
+    plain.trainer(method, student, [batch], epochs=5).run()
+    passed = method.inferer.networks["teacher"]
+    assert passed(batch["image"]).equal(passed(batch["image"])) != released  # dropout
+    assert passed.network.norm.running_mean.equal(student.norm.running_mean) != released
+    assert passed.network.norm.running_mean.any()
+
+
 def test_labels_alone_teach_in_the_first_fifth():
     student = plain.Net(3)
     method = load_recipe("src_mt")(student, layers={"student": "map"}, example=plain.EXAMPLE)
