@@ -82,8 +82,7 @@ def stage(
         ...     lambda params: torch.optim.SGD(params, lr=0.1),
         ...     train_data_loader=[{"image": torch.ones(3, 4), "label": torch.tensor([0, 1, 0])}],
         ...     max_epochs=2, device="cpu", output_dir=tempfile.mkdtemp())
-        >>> trainer.run()
-        >>> trainer.state.epoch
+        >>> len(trainer.optimizer.param_groups[0]["params"])  # and `run: [$@pretext.run(), $@train::trainer.run()]`
         2
     """
     inferer, objective = DistillationInferer(passes), Objective(terms)
