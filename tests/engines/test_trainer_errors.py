@@ -18,7 +18,7 @@ from monai_kd.handlers import Checkpoint
 from monai_kd.inferers import DistillationInferer
 from monai_kd.losses import Objective
 from monai_kd.networks import Teacher
-from monai_kd.utils import ConfigError, TapError, UnknownLayerError, UnknownNameError
+from monai_kd.utils import ConfigError, ShapeMismatchError, TapError, UnknownLayerError, UnknownNameError
 from tests.nets import (
     HINTED,
     LABEL,
