@@ -159,19 +159,16 @@ class _AngleTotal(torch.autograd.Function):
         r_s, r_t = _inverse_distance(input), _inverse_distance(target)
         dtype = torch.float64 if n**3 <= _SMALL else torch.float32
         s, t, w_s, w_t = (x.to(dtype) for x in (input, target, r_s, r_t))
-        # a_jik = w_ji w_jk (s_ik - h_ji - h_jk), with half of the corner in each h: a product of two more columns
-        h_s, h_t = (w * (g - g.diagonal().unsqueeze(1) / 2) for g, w in ((s, w_s), (t, w_t)))
-        left_s, right_s = torch.stack([-h_s, -w_s], 2), torch.stack([w_s, h_s], 1)
-        left_t, right_t = torch.stack([h_t, w_t], 2), torch.stack([w_t, h_t], 1)
+        h_s, h_t = (g - g.diagonal().unsqueeze(1) / 2 for g in (s, t))  # of j and i: half of the corner each
         total, gradient = input.new_zeros(()), torch.zeros_like(input)
         turned, rows = input.new_empty((2, n, n))  # short sums, whose sums are of float64
         step = max(1, _CHUNK // max(n * n, 1))
         for k in range(0, n, step):
             j = slice(k, k + step)
             lengths = w_s[j].unsqueeze(1) * w_s[j].unsqueeze(2)
-            a = (lengths * s).baddbmm_(left_s[j], right_s[j])
-            b = (w_t[j].unsqueeze(1) * t).mul_(w_t[j].unsqueeze(2))
-            difference = torch.sub(a, b, out=b).baddbmm_(left_t[j], right_t[j])
+            a = (s - h_s[j].unsqueeze(1)).sub_(h_s[j].unsqueeze(2)).mul_(lengths)
+            b = (t - h_t[j].unsqueeze(1)).sub_(h_t[j].unsqueeze(2)).mul_(w_t[j].unsqueeze(2))
+            difference = torch.addcmul(a, b, w_t[j].unsqueeze(1), value=-1, out=b)
             slope = difference.clamp(-1, 1)
             turned[j] = a.mul_(slope).sum(2)
             difference.sub_(slope, alpha=0.5).mul_(slope)  # H(x) = x^2 / 2, or |x| - 1 / 2
