@@ -25,7 +25,7 @@ def warn_without_privileged(composed: Composition) -> None:
     """
     if composed.info.get("role") != "multi_modal":
         return
-    root = {"bundle_root": str(composed.bundle), **composed.overrides}["bundle_root"]
+    root = composed.overrides.get("bundle_root", str(composed.bundle))
     config = {**composed.merged(), "bundle_root": root}
     if "privileged_key" not in config or "train" not in reached(config):  # a test reads the picture alone
         return

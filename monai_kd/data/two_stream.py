@@ -61,8 +61,9 @@ class TwoStreamBatchSampler(Sampler[list[int]]):
             raise DataError(f"must be from 1 to {batch_size - 1}, got {labeled_size}", where="labeled_size")
         if epoch not in ("labeled", "unlabeled"):
             raise DataError(f"must be 'labeled' or 'unlabeled', got {epoch!r}", where="epoch")
-        self.alone = among is not None and 0 < len(labeled) < len(among) and all(labeled)
-        streams = _streams(among if among is not None and self.alone else labeled)
+        among = labeled if among is None else among
+        self.alone = 0 < len(labeled) < len(among) and all(labeled)
+        streams = _streams(among if self.alone else labeled)
         sizes = [labeled_size, batch_size - labeled_size]
         self.rank, self.processes = (dist.get_rank(), dist.get_world_size()) if is_distributed() else (0, 1)
         for name, stream, size in zip(("labelled", "unlabelled"), streams, sizes, strict=True):

@@ -21,7 +21,6 @@ __all__ = [
     "check_reduction",
     "check_several_classes",
     "check_weights",
-    "check_whole",
 ]
 
 
@@ -72,40 +71,23 @@ def check_weights(**weights: float) -> tuple[float, ...]:
 
 
 def check_index(index: Tensor, num_classes: int, *, where: str) -> None:
-    """Check that no label is beyond the classes; seen on a CPU alone, where reading a value waits for nothing.
+    """Check that labels are class indices; seen on a CPU alone, where reading a value waits for nothing.
 
     Args:
-        index: class indices; negative ones belong to no class.
+        index: class indices, which may be floating; negative ones belong to no class.
         num_classes: how many classes there are.
         where: name of the loss, for the message.
 
     Raises:
-        ClassMismatchError: an index is too large; names it.
+        ClassMismatchError: an index is no whole number, as 0.5 or nan, or is too large; names it.
     """
     if index.device.type == "cpu" and not torch.compiler.is_compiling() and index.numel():
-        if (largest := int(index.max())) >= num_classes:
-            raise ClassMismatchError(
-                f"a label is {largest}, of {num_classes} classes the last is {num_classes - 1}",
-                where=where,
-                fix="give classes that the networks know, and a negative label where there is none",
-            )
-
-
-def check_whole(label: Tensor, index: Tensor, *, where: str) -> None:
-    """Check that floating labels were class indices; seen on a CPU alone.
-
-    Args:
-        label: as they came.
-        index: as whole numbers.
-        where: name of the loss, for the message.
-
-    Raises:
-        ClassMismatchError: one is not, as 0.5 or nan.
-    """
-    if label.is_floating_point() and label.device.type == "cpu" and not torch.compiler.is_compiling():
-        if not torch.equal(index.to(label.dtype), label.detach().reshape(index.shape)):
-            fix = "give class indices, and a negative one where there is none"
+        fix = "give classes that the networks know, and a negative label where there is none"
+        if index.is_floating_point() and not torch.equal(index.long().to(index.dtype), index):
             raise ClassMismatchError("a label is no whole number", where=where, fix=fix)
+        if (largest := int(index.max())) >= num_classes:
+            last = f"of {num_classes} classes the last is {num_classes - 1}"
+            raise ClassMismatchError(f"a label is {largest}, {last}", where=where, fix=fix)
 
 
 def check_logits(input: Tensor, target: Tensor, mask: Tensor | None = None, *, where: str) -> None:

@@ -57,7 +57,7 @@ class NSTLoss(nn.Module):
                 where="NSTLoss",
                 fix="put a `Connector` that resizes between the student's tap and the loss",
             )
-        s, t = input.flatten(2), target.to(input.dtype).flatten(2)
+        s, t = input.flatten(2), target.flatten(2)
         if s.shape == t.shape and s.shape[1] <= s.shape[2]:
             return pattern_total(s, t, dim=2) / max(s.shape[0] * s.shape[1] ** 2, 1)
         return sum_in_chunks(_discrepancy, [s], [t]) / max(s.shape[0], 1)

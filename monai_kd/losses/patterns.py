@@ -33,9 +33,10 @@ def pattern_total(input: Tensor, target: Tensor, dim: int) -> Tensor:
         target: maps of the teacher, the same shape; no gradient flows into them.
         dim: 2: rows, the channels, have length 1; 1: columns, the places.
     """
+    target = target.detach().to(input.dtype)
     if is_transformed():
-        return _plain(input, target.detach(), dim)
-    return _PatternTotal.apply(input, target.detach(), dim)
+        return _plain(input, target, dim)
+    return _PatternTotal.apply(input, target, dim)
 
 
 def _plain(x: Tensor, t: Tensor, dim: int) -> Tensor:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.chunked import sum_in_chunks
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.regions import check_regions, class_prototypes, region_masks
+from monai_kd.losses.regions import check_regions, class_prototypes, images_with_a_class, region_masks
 from monai_kd.losses.relations import unit
 
 __all__ = ["PrototypeKDLoss"]
@@ -69,12 +68,12 @@ class PrototypeKDLoss(nn.Module):
         present = masks.any(2).sum(1).clamp(min=1).to(masks.dtype)
         weight = (1 / (present * s.shape[2])).reshape(-1, 1, 1)
         total = sum_in_chunks(_apart, [s], [t], places=True, shared=[*prototypes, weight])
-        return total / masks.flatten(1).any(1).sum().clamp(min=1)
+        return total / images_with_a_class(masks).clamp(min=1)
 
     def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
         """How many images the mean is over: those with a class."""
         masks = region_masks(label, input, self.num_classes, where="PrototypeKDLoss")
-        return masks.flatten(1).any(1).sum(dtype=torch.float64)
+        return images_with_a_class(masks).double()
 
 
 def _apart(s: Tensor, t: Tensor, prototypes_s: Tensor, prototypes_t: Tensor, weight: Tensor) -> Tensor:

@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.regions import check_regions, class_prototypes, region_masks
+from monai_kd.losses.regions import check_regions, class_prototypes, images_with_a_class, region_masks
 from monai_kd.losses.relations import cosine_similarity_matrix
 
 __all__ = ["RegionAffinityLoss"]
@@ -68,9 +67,9 @@ class RegionAffinityLoss(nn.Module):
         pairs = present.unsqueeze(1) * present.unsqueeze(2)
         a_s, a_t = (cosine_similarity_matrix(v.mT) for v in (v_s, v_t))
         apart = ((a_s - a_t) * pairs).square().sum((1, 2)) / pairs.sum((1, 2)).clamp(min=1)
-        return (apart.sum() / present.any(1).sum().clamp(min=1)).to(input.dtype)
+        return (apart.sum() / images_with_a_class(masks).clamp(min=1)).to(input.dtype)
 
     def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
         """How many images the mean is over: those with a class."""
         masks = region_masks(label, input, self.num_classes, where="RegionAffinityLoss")
-        return masks.flatten(1).any(1).sum(dtype=torch.float64)
+        return images_with_a_class(masks).double()

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_features
 from monai_kd.losses.chunked import exact, sum_in_chunks
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.regions import check_regions, region_masks
+from monai_kd.losses.regions import check_regions, images_with_a_class, region_masks
 
 __all__ = ["RegionContextLoss"]
 
@@ -67,12 +66,12 @@ class RegionContextLoss(nn.Module):
         masks = region_masks(label, input, self.num_classes, where="RegionContextLoss")
         weight = _weight(exact(masks))
         total = sum_in_chunks(_apart, [input.flatten(2)], [target.flatten(2), weight], places=True, double=False)
-        return total / masks.flatten(1).any(1).sum().clamp(min=1)
+        return total / images_with_a_class(masks).clamp(min=1)
 
     def count(self, input: Tensor, target: Tensor, label: Tensor) -> Tensor:
         """How many images the mean is over: those with a class."""
         masks = region_masks(label, input, self.num_classes, where="RegionContextLoss")
-        return masks.flatten(1).any(1).sum(dtype=torch.float64)
+        return images_with_a_class(masks).double()
 
 
 def _apart(s: Tensor, t: Tensor, weight: Tensor) -> Tensor:

@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from monai_kd.losses.checks import check_batch, check_index, check_whole
+from monai_kd.losses.checks import check_batch, check_index
 from monai_kd.losses.chunked import exact, is_transformed
 from monai_kd.losses.rows import one_hot_index
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
 
-__all__ = ["check_regions", "class_prototypes", "region_masks"]
+__all__ = ["check_regions", "class_prototypes", "images_with_a_class", "region_masks"]
 
 _CHUNK = 2**18  # entries of the features at a time
 
@@ -62,12 +62,16 @@ def region_masks(label: Tensor, features: Tensor, num_classes: int, *, where: st
         raise ClassMismatchError(f"label is one-hot of {label.shape[1]} classes, not {num_classes}", where=where)
     label = label.detach()
     index = one_hot_index(label, where=where) if label.shape[1] > 1 else label
-    check_whole(index, index.long(), where=where)
     check_index(index, num_classes, where=where)
     if index.shape[2:] != features.shape[2:] and index.numel():
         index = F.interpolate(index.to(torch.float32), features.shape[2:], mode="nearest-exact").round()
     classes = torch.arange(num_classes, device=label.device).reshape(1, -1, 1)
     return (index.reshape(len(index), 1, math.prod(features.shape[2:])) == classes).to(features.dtype)
+
+
+def images_with_a_class(masks: Tensor) -> Tensor:
+    """How many images have a class, of the masks of `region_masks`, [N, K, S]: what a mean over them is divided by."""
+    return masks.flatten(1).any(1).sum()
 
 
 def class_prototypes(features: Tensor, masks: Tensor) -> Tensor:

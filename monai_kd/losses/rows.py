@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from monai_kd.losses.checks import check_index, check_whole
+from monai_kd.losses.checks import check_index
 from monai_kd.losses.chunked import exact, sum_in_chunks
 from monai_kd.losses.functional import keep_selected, reduce_rows, reduce_total
 from monai_kd.utils import ClassMismatchError, ShapeMismatchError
@@ -102,10 +102,9 @@ def class_index(label: Tensor, input: Tensor, *, where: str) -> Tensor:
     shape = tuple(label.shape)
     one_column = len(shape) == input.ndim and shape[0] == n and shape[2:] == tuple(spatial)
     if shape == (n, *spatial) or (one_column and shape[1] == 1):
-        index = label.detach().reshape(n, *spatial).long()
-        check_whole(label, index, where=where)
+        index = label.detach().reshape(n, *spatial)
         check_index(index, c, where=where)
-        return index
+        return index.long()
     if one_column:
         if shape[1] == c:
             return one_hot_index(label, where=where).squeeze(1)

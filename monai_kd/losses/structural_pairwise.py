@@ -69,7 +69,7 @@ class StructuralPairwiseLoss(nn.Module):
                 fix="put a `Connector` that resizes between the student's tap and the loss",
             )
         size = [max(1, edge // self.pool) for edge in input.shape[2:]]
-        s, t = (pool_to(x, size).flatten(2) for x in (input, target.to(input.dtype)))
+        s, t = (pool_to(x, size).flatten(2) for x in (input, target))
         few = s.shape == t.shape and s.shape[1] <= s.shape[2]
         total = pattern_total(s, t, dim=1) if few else sum_in_chunks(_apart, [s], [t])
         return total / max(s.shape[0] * s.shape[2] ** 2, 1)

@@ -94,7 +94,7 @@ class ClassActivation(nn.Module):
 
     def forward(self, features: Tensor, logits: Tensor, label: Tensor) -> Tensor:
         """Find the class `label` [N] in `features` [N, C, *spatial], from `logits` [N, K]: [N, 1, *spatial]."""
-        return class_activation_map(features, logits, label, True, self.constant_weight)
+        return class_activation_map(features, logits, label, create_graph=True, constant_weight=self.constant_weight)
 
 
 class ClassActivationTeacher(nn.Module):

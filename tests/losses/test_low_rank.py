@@ -40,7 +40,7 @@ def shrunk(views, threshold):
 class TestLowRankLoss(RelationChecks):
     test_identical_networks_give_zero = None  # the singular values shrink all the same
     test_gradient_is_the_derivative = None  # the low-rank part moves with the student and is held; checked below
-    test_gradient_has_a_derivative = None
+    test_gradient_has_a_derivative = None  # likewise
     test_order_of_the_samples_does_not_matter = None  # a Fourier transform runs along them
 
     def build(self):
