@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -44,3 +45,7 @@ def _work(rank: int, port: int, train: Callable[[str, int], State], cases: Seque
         torch.save(train(case, rank), Path(folder) / f"{case}_{rank}.pt")
         dist.barrier()
     dist.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # gloo's threads may still let go of tensors, and abort where the interpreter has ended before them: it does not end
+    os._exit(0)
