@@ -98,7 +98,7 @@ def reuse_head(
         The path of the projector in the student, whose output is to be like what enters the teacher's head.
 
     Raises:
-        ConfigError: the student is wrapped already (compiled, distributed).
+        ConfigError: the student is wrapped already (compiled, distributed), or a head takes another number of channels.
         UnknownLayerError: there is no such head.
 
     Example::
@@ -115,8 +115,20 @@ def reuse_head(
     if unwrap(student) is not student:
         raise ConfigError("the student is wrapped already", where="reuse_head", fix="change its head before")
     network = teacher.network if isinstance(teacher, Teacher) else teacher
-    find_layer(student, heads["student"])
     head = find_layer(unwrap(network), heads["teacher"])
+    for whose, layer, said in (
+        ("student", find_layer(student, heads["student"]), in_channels),
+        ("teacher", head, out_channels),
+    ):
+        takes = getattr(
+            layer, "in_features", getattr(layer, "in_channels", said)
+        )  # a module of several layers has neither
+        if takes != said:
+            raise ConfigError(
+                f"{said} channels said, but the {whose}'s head {heads[whose]!r} takes {takes}",
+                where="reuse_head",
+                fix=f"set `{whose}_channels` to {takes}",
+            )
     if isinstance(head, nn.Linear):
         spatial_dims = 0
     device = next(student.parameters()).device

@@ -71,3 +71,11 @@ def test_what_cannot_be_changed_is_refused():
         reuse_head(student, teacher, {"student": "class_layer", "teacher": "class_layers"}, 2, 1, 1)
     with pytest.raises(ConfigError, match="wrapped already"):
         reuse_head(torch.compile(student), teacher, HEADS, 2, 1, 1)
+
+
+@pytest.mark.parametrize("whose", ["student", "teacher"])
+def test_channels_that_a_head_does_not_take_are_named(whose):
+    student, teacher = (nn.Sequential(nn.Flatten(), nn.Linear(width, 3)) for width in (4, 8))
+    said = {"student": 4, "teacher": 8} | {whose: 5}
+    with pytest.raises(ConfigError, match=rf"5 channels said, but the {whose}'s head '1' takes \d.*{whose}_channels"):
+        reuse_head(student, teacher, {"student": "1", "teacher": "1"}, 0, said["student"], said["teacher"])

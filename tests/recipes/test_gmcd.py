@@ -111,7 +111,7 @@ def first_stage(both: nn.Module, **given: Any) -> ConfigParser:
     config = load_recipe("gmcd").config
     kept = {key: config[key] for key in ("both_keys", "answers", "low_rank", "growth", "fusing")}
     base = {"imports": ["$import torch", "$import monai_kd"], "privileged_key": "privileged", "max_epochs": 9}
-    base |= {"device": "cpu", "output_dir": "output", "save_interval": 1, "resume": False, "origin": None}
+    base |= {"device": "cpu", "amp": False, "output_dir": "output", "save_interval": 1, "resume": False, "origin": None}
     base |= {"train": {"dataloader": [{}]}}
     parser = ConfigParser({**base, "label_loss": nn.CrossEntropyLoss(), "labeled_key": "labeled", **kept, **given})
     parser["multi_modal"] = both

@@ -267,8 +267,11 @@ def test_bank_remembers_every_sample_it_saw() -> None:
 
 
 @pytest.mark.parametrize("recipe", list_recipes(), ids=lambda recipe: recipe.id)
-def test_every_stage_has_a_name_of_its_own(recipe) -> None:
+def test_every_stage_has_a_name_of_its_own_and_does_as_the_bundle(recipe) -> None:
+    asked = {key: f"@{key}" for key in ("device", "amp", "output_dir")}
+    asked["checkpoint"] = {key: f"@{key}" for key in ("save_interval", "resume", "origin")}
     ran = {re.split(r"::|\.", line)[0] for part in recipe.config.get("run", []) for line in part.split("@")[1:]}
     for name in ran - {"train"}:
         assert recipe.config[name]["_target_"] == "monai_kd.engines.stage"
         assert recipe.config[name]["name"] == name
+        assert asked.items() <= recipe.config[name].items()
