@@ -60,7 +60,7 @@ def check_header(file: str, channels: int, key: str, where: str) -> None:
 def _check_picture(file: str, channels: int, key: str, where: str) -> None:
     try:
         with Image.open(file) as picture:
-            mode, found, bits = picture.mode, len(picture.getbands()), _bits(picture)
+            mode, found, bits = picture.mode, len(picture.getbands()), stored_bits(picture)
     except OSError:
         return  # who reads it says so, or leaves it out if that is asked for
     if mode == "P":
@@ -74,7 +74,7 @@ def _check_picture(file: str, channels: int, key: str, where: str) -> None:
         raise DataError(f"{key!r} has {bits} bits a channel, expected 8", where=where, fix=FIX)
 
 
-def _bits(picture: Image.Image) -> int:
+def stored_bits(picture: Image.Image) -> int:
     """Bits of a channel as stored: of colours with 16, PIL gives the upper 8 in the mode of 8."""
     declared = getattr(picture, "tag_v2", {}).get(BITS_PER_SAMPLE)
     if declared:

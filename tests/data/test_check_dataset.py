@@ -6,9 +6,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from PIL import Image
 
 from monai_kd.data import check_dataset
 from monai_kd.data.checks.report import DatasetReport, Finding
+from monai_kd.data.picture_headers import check_header
 from monai_kd.utils.errors import DataError
 from tests.faults.make import faults, noise, write, write_list, write_series
 
@@ -85,6 +87,17 @@ def test_second_modality_may_be_a_folder(tmp_path, items):
     items[0]["privileged"] = "series"
     report = check_dataset(write_list(tmp_path, training=items))
     assert report.shapes["privileged"] == [[8, 6, 2], [8, 6, 2]] and faults(report) == ["K32"]
+
+
+@pytest.mark.parametrize(("mode", "bits"), [("I;16", 16), ("1", 1)])
+def test_pictures_that_the_classification_bundles_refuse_are_told(tmp_path, items, mode, bits):
+    for item in items[:2]:
+        Image.new(mode, (8, 6), 1).save(tmp_path / item["image"])
+    report = check_dataset(write_list(tmp_path, training=items[1:]))
+    told = [one.what for one in report.findings if one.fault == "K36"]
+    assert told == [f"has {bits} bits a channel, and the classification bundles refuse what has not 8"]
+    with pytest.raises(DataError, match=f"has {bits} bits a channel, expected 8"):
+        check_header(str(tmp_path / items[1]["image"]), 1, "image", items[1]["image"])
 
 
 def test_no_data_set(tmp_path):

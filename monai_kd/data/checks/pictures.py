@@ -11,6 +11,7 @@ from PIL import Image
 
 from monai_kd.data.checks.facts import BadFile, FileFacts, check_declared
 from monai_kd.data.checks.voxels import Voxels
+from monai_kd.data.picture_headers import stored_bits
 
 __all__ = ["check_picture"]
 
@@ -49,6 +50,7 @@ def check_picture(path: Path, label: bool, max_voxels: int) -> FileFacts:
     try:
         with Image.open(path) as picture:
             kind, mode, bands, pages = picture.format, picture.mode, len(picture.getbands()), 1
+            bits = stored_bits(picture)
             check_declared((*picture.size, bands), 1, size, max_voxels, RATIO if mode != "1" else 2**20)
             _check_end(path, size, str(kind))
             pages = getattr(picture, "n_frames", 1)
@@ -62,6 +64,9 @@ def check_picture(path: Path, label: bool, max_voxels: int) -> FileFacts:
     facts = FileFacts(pixels.shape[1::-1], bands, str(pixels.dtype))
     if pages > 1:
         facts.faults.append(("warning", "K36", f"has {pages} pages, of which only the first is read"))
+    if bits != 8 and not label:
+        told = f"has {bits} bits a channel, and the classification bundles refuse what has not 8"
+        facts.faults.append(("warning", "K36", told))
     voxels = Voxels(facts, label)
     voxels.add(pixels)
     return voxels.end()
