@@ -8,9 +8,11 @@ from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.grams import cosines, grams
+from monai_kd.losses.grams import cosines, inverse_lengths, of_grams
 
 __all__ = ["PKTLoss"]
+
+_LEAST = 1e-12  # of a probability
 
 
 class PKTLoss(nn.Module):
@@ -50,11 +52,35 @@ class PKTLoss(nn.Module):
             ShapeMismatchError: the numbers of samples differ.
         """
         check_batch(input, target, where="PKTLoss")
-        p_s, p_t = (_neighbours(g) for g in grams(input.flatten(1), target.flatten(1)))
-        divergence = torch.xlogy(p_t, p_t) - torch.xlogy(p_t, p_s.clamp(min=1e-12))
-        return (divergence.sum() / max(p_t.numel(), 1)).to(input.dtype)
+        return of_grams(_divergence, _divergence_and_gradient, input.flatten(1), target.flatten(1))
 
 
 def _neighbours(gram: Tensor) -> Tensor:
     alike = (cosines(gram) + 1).clamp(min=0)
     return alike / alike.sum(1, keepdim=True)
+
+
+def _divergence(student: Tensor, teacher: Tensor) -> Tensor:
+    p_s, p_t = _neighbours(student), _neighbours(teacher)
+    return (torch.xlogy(p_t, p_t) - torch.xlogy(p_t, p_s.clamp(min=_LEAST))).sum() / max(p_t.numel(), 1)
+
+
+def _divergence_and_gradient(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+    both = torch.stack((student, teacher))
+    inverse = inverse_lengths(both)
+    cosine = both.mul_(inverse.unsqueeze(2)).mul_(inverse.unsqueeze(1))
+    alike = (cosine + 1).clamp_(min=0)
+    size = alike.sum(2, keepdim=True)
+    p_s, p_t = alike / size
+    ratio = p_t / p_s.clamp(min=_LEAST)
+    total = torch.xlogy(p_t, ratio).sum() / max(p_t.numel(), 1)
+    if p_s.device.type == "cpu" and p_s.numel() and p_s.amin() > _LEAST:  # there asking is cheap
+        gradient = 1 - ratio
+    else:  # where p_s is held, nothing moves it
+        ratio.masked_fill_(p_s <= _LEAST, 0)
+        gradient = ((ratio * p_s).sum(1, keepdim=True) - ratio).masked_fill_(alike[0] == 0, 0)
+    gradient.div_(size[0] * max(p_t.numel(), 1))
+    turned = gradient * cosine[0]  # by the lengths
+    gradient.mul_(inverse[0]).mul_(inverse[0].unsqueeze(1))
+    gradient.diagonal().sub_(turned.sum(0).add_(turned.sum(1)).mul_(inverse[0].square()), alpha=0.5)
+    return total, gradient

@@ -12,7 +12,10 @@ from monai_kd.losses.chunked import exact, is_transformed
 
 __all__ = [
     "angle_total",
+    "angle_total_and_gradient",
     "cosine_similarity_matrix",
+    "distance_total",
+    "distance_total_and_gradient",
     "distances",
     "inner_squares",
     "pairwise_distance",
@@ -116,23 +119,81 @@ def inner_squares(a: Tensor, b: Tensor) -> Tensor:
     return ((a.mT @ a) * (b.mT @ b)).sum((1, 2))
 
 
+def distance_total(input: Tensor, target: Tensor) -> Tensor:
+    """Sum of the Huber losses of all distances, each by the mean of those above 0, from the Gram matrices.
+
+    Args:
+        input: Gram matrix of the student's centred rows, [N, N], float64.
+        target: of the teacher's; a constant.
+    """
+    d_s, d_t = (d / _mean_above_0(d) for d in (distances(input), distances(target)))
+    return _huber(d_s - d_t).sum()
+
+
+def distance_total_and_gradient(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`distance_total` and its gradient with respect to the student's Gram matrix, [N, N], without a graph."""
+    d_s, d_t = distances(input), distances(target)
+    mean = _mean_above_0(d_s)
+    scaled = d_s / mean
+    difference = scaled - d_t.div_(_mean_above_0(d_t))
+    slope = difference.clamp(-1, 1)
+    total = difference.sub_(slope, alpha=0.5).mul_(slope).sum()  # H(x) = x^2 / 2, or |x| - 1 / 2
+    slope -= (slope * scaled).sum() / (d_s > 0).sum().clamp(min=1)  # by the mean
+    gradient = slope.div_(d_s.masked_fill_(d_s == 0, torch.inf)).div_(-mean)  # twice that by the squares
+    gradient.diagonal().sub_((gradient.sum(0) + gradient.sum(1)) / 2)
+    return total, gradient
+
+
 def angle_total(input: Tensor, target: Tensor) -> Tensor:
-    """Sum of the Huber losses of the cosines of all angles (i, j, k), from the Gram matrices of centred rows.
+    """Sum of the Huber losses of the cosines of all angles (i, j, k), from the Gram matrices.
 
     .. math:: \\sum_{ijk} H(a^s_{ijk} - a^t_{ijk}), \\qquad
         a_{ijk} = \\frac{\\langle x_i - x_j, x_k - x_j \\rangle}{|x_i - x_j| |x_k - x_j|}
         = \\frac{G_{ik} - G_{ij} - G_{jk} + G_{jj}}{|x_i - x_j| |x_k - x_j|}
 
-    An angle at which two samples coincide counts as cosine 0. The vectors [N, N, D] are never built and of [N, N, N]
-    only a slice at a time.
+    An angle at which two samples coincide counts as cosine 0. The vectors [N, N, D] are never built.
 
     Args:
-        input: Gram matrix of the student, [N, N], float64.
-        target: of the teacher; a constant.
+        input: Gram matrix of the student's centred rows, [N, N], float64.
+        target: of the teacher's; a constant.
     """
-    if is_transformed():
-        return _huber(_angles(input) - _angles(target)).sum()
-    return _AngleTotal.apply(input, target.detach())
+    return _huber(_angles(input) - _angles(target)).sum()
+
+
+def angle_total_and_gradient(input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """`angle_total` and its gradient with respect to the student's Gram matrix, [N, N], without a graph.
+
+    Of [N, N, N] only a slice at a time is built.
+    """
+    n = len(input)
+    r_s, r_t = _inverse_distance(input), _inverse_distance(target)
+    dtype = torch.float64 if n**3 <= _SMALL else torch.float32
+    s, t, w_s, w_t = (x.to(dtype) for x in (input, target, r_s, r_t))
+    h_s, h_t = (g - g.diagonal().unsqueeze(1) / 2 for g in (s, t))  # of j and i: half of the corner each
+    total, gradient = input.new_zeros(()), torch.zeros_like(input)
+    turned, rows = input.new_empty((2, n, n))  # short sums, whose sums are of float64
+    step = max(1, _CHUNK // max(n * n, 1))
+    for k in range(0, n, step):
+        j = slice(k, k + step)
+        lengths = w_s[j].unsqueeze(1) * w_s[j].unsqueeze(2)
+        a = (s - h_s[j].unsqueeze(1)).sub_(h_s[j].unsqueeze(2)).mul_(lengths)
+        b = (t - h_t[j].unsqueeze(1)).sub_(h_t[j].unsqueeze(2)).mul_(w_t[j].unsqueeze(2))
+        difference = torch.addcmul(a, b, w_t[j].unsqueeze(1), value=-1, out=b)
+        slope = difference.clamp(-1, 1)
+        turned[j] = a.mul_(slope).sum(2)
+        difference.sub_(slope, alpha=0.5).mul_(slope)
+        total += difference.sum((1, 2)).sum(dtype=torch.float64)
+        slope.mul_(lengths)
+        rows[j] = slope.sum(2)
+        gradient += slope.sum(0)
+    turned *= r_s.square()  # by the lengths
+    gradient += 2 * (turned - rows)
+    gradient.diagonal().add_(rows.sum(1) - turned.sum(1) - turned.sum(0))
+    return total, gradient
+
+
+def _mean_above_0(d: Tensor) -> Tensor:
+    return (d.sum() / (d > 0).sum().clamp(min=1)).clamp(min=1e-30)
 
 
 def _inverse_distance(g: Tensor) -> Tensor:
@@ -148,44 +209,3 @@ def _angles(g: Tensor) -> Tensor:
 
 def _huber(x: Tensor) -> Tensor:
     return torch.nn.functional.smooth_l1_loss(x, torch.zeros_like(x), reduction="none")
-
-
-class _AngleTotal(torch.autograd.Function):
-    """The gradient made in the forward, in closed form; a second derivative takes the plain way."""
-
-    @staticmethod
-    def forward(ctx: Any, input: Tensor, target: Tensor) -> Tensor:
-        n = len(input)
-        r_s, r_t = _inverse_distance(input), _inverse_distance(target)
-        dtype = torch.float64 if n**3 <= _SMALL else torch.float32
-        s, t, w_s, w_t = (x.to(dtype) for x in (input, target, r_s, r_t))
-        h_s, h_t = (g - g.diagonal().unsqueeze(1) / 2 for g in (s, t))  # of j and i: half of the corner each
-        total, gradient = input.new_zeros(()), torch.zeros_like(input)
-        turned, rows = input.new_empty((2, n, n))  # short sums, whose sums are of float64
-        step = max(1, _CHUNK // max(n * n, 1))
-        for k in range(0, n, step):
-            j = slice(k, k + step)
-            lengths = w_s[j].unsqueeze(1) * w_s[j].unsqueeze(2)
-            a = (s - h_s[j].unsqueeze(1)).sub_(h_s[j].unsqueeze(2)).mul_(lengths)
-            b = (t - h_t[j].unsqueeze(1)).sub_(h_t[j].unsqueeze(2)).mul_(w_t[j].unsqueeze(2))
-            difference = torch.addcmul(a, b, w_t[j].unsqueeze(1), value=-1, out=b)
-            slope = difference.clamp(-1, 1)
-            turned[j] = a.mul_(slope).sum(2)
-            difference.sub_(slope, alpha=0.5).mul_(slope)  # H(x) = x^2 / 2, or |x| - 1 / 2
-            total += difference.sum((1, 2)).sum(dtype=torch.float64)
-            slope.mul_(lengths)
-            rows[j] = slope.sum(2)
-            gradient += slope.sum(0)
-        turned *= r_s.square()  # by the lengths
-        gradient += 2 * (turned - rows)
-        gradient.diagonal().add_(rows.sum(1) - turned.sum(1) - turned.sum(0))
-        ctx.save_for_backward(input, target, gradient)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        input, target, gradient = ctx.saved_tensors
-        if torch.is_grad_enabled():
-            plain = _huber(_angles(input) - _angles(target)).sum()
-            return torch.autograd.grad(plain, input, grads[0], create_graph=True)[0], None
-        return gradient * grads[0], None

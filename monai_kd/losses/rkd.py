@@ -3,13 +3,20 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_weights
 from monai_kd.losses.functional import full_precision
-from monai_kd.losses.grams import grams
-from monai_kd.losses.relations import angle_total, distances, pooled
+from monai_kd.losses.grams import of_grams
+from monai_kd.losses.relations import (
+    angle_total,
+    angle_total_and_gradient,
+    distance_total,
+    distance_total_and_gradient,
+    pooled,
+)
 
 __all__ = ["RKDLoss"]
 
@@ -66,21 +73,26 @@ class RKDLoss(nn.Module):
             ShapeMismatchError: the numbers of samples differ.
         """
         check_batch(input, target, where="RKDLoss")
-        n = max(input.shape[0], 1)
-        s, t = grams(*(_centred(pooled(x)) for x in (input, target)))
-        parts = []
-        if self.distance_weight:
-            parts.append(self.distance_weight * _distances(s, t) / n**2)
-        if self.angle_weight:
-            parts.append(self.angle_weight * angle_total(s, t) / n**3)
-        return sum(parts[1:], parts[0]).to(input.dtype)
+        rows = (_centred(pooled(x)) for x in (input, target))
+        return of_grams(self._value, self._value_and_gradient, *rows).to(input.dtype)
+
+    def _value(self, s: Tensor, t: Tensor) -> Tensor:
+        return sum((weight * total(s, t) for weight, total, _ in self._parts(len(s))), s.new_zeros(()))
+
+    def _value_and_gradient(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+        found = [(weight, *both(s, t)) for weight, _, both in self._parts(len(s))]
+        values, gradients = zip(
+            *((weight * value, gradient.mul_(weight)) for weight, value, gradient in found), strict=True
+        )
+        return sum(values[1:], values[0]), sum(gradients[1:], gradients[0])
+
+    def _parts(self, n: int) -> list[tuple[float, Callable, Callable]]:
+        every = [
+            (self.distance_weight / max(n, 1) ** 2, distance_total, distance_total_and_gradient),
+            (self.angle_weight / max(n, 1) ** 3, angle_total, angle_total_and_gradient),
+        ]
+        return [part for part in every if part[0]]
 
 
 def _centred(x: Tensor) -> Tensor:
     return x - x.detach().mean(0)  # a shift changes nothing, and has no gradient
-
-
-def _distances(s: Tensor, t: Tensor) -> Tensor:
-    d_s, d_t = (distances(x) for x in (s, t))
-    d_s, d_t = (d / (d.sum() / (d > 0).sum().clamp(min=1)).clamp(min=1e-30) for d in (d_s, d_t))
-    return F.smooth_l1_loss(d_s, d_t, reduction="sum")

@@ -36,5 +36,13 @@ class TestPKTLoss(RelationChecks):
         assert value > 0 and gradient.abs().max() > 0
 
     def test_opposite_samples_are_finite(self):
-        input = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
-        self.assert_finite(input, input.flip(1) + 0.1)
+        opposite = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+        other = opposite.flip(1) + 0.1
+        for input, target in ((opposite, other), (other, opposite), (opposite, opposite)):
+            self.assert_finite(input, target)
+            input = input.double().requires_grad_()
+            first, plain = (
+                torch.autograd.grad(self.build()(input, target.double()), input, create_graph=g)[0]
+                for g in (False, True)
+            )
+            torch.testing.assert_close(first, plain, rtol=1e-12, atol=1e-15)

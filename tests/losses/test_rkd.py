@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from monai_kd.losses import relations
-from monai_kd.losses.relations import angle_total
 from monai_kd.losses.rkd import RKDLoss
 from monai_kd.utils import ConfigError
 from tests.losses.relation_checks import RelationChecks
@@ -89,10 +88,10 @@ def test_angles_by_chunks_have_the_plain_gradient(chunk, small, monkeypatch):
     x, y = (torch.randn(7, 4, dtype=torch.float64) for _ in range(2))
     s, t = (x - x.mean(0)) @ (x - x.mean(0)).T, (y - y.mean(0)) @ (y - y.mean(0)).T
     s.requires_grad_()
-    plain = relations._huber(relations._angles(s) - relations._angles(t)).sum()
-    total, rtol = angle_total(s, t), 1e-10 if small else 1e-4
+    plain = relations.angle_total(s, t)
+    (theirs,) = torch.autograd.grad(plain, s)
+    (total, mine), rtol = relations.angle_total_and_gradient(s.detach(), t), 1e-10 if small else 1e-4
     torch.testing.assert_close(total, plain, rtol=rtol, atol=0)
-    (mine,), (theirs,) = (torch.autograd.grad(v, s) for v in (total, plain))
     # a Gram matrix is symmetric: only the symmetric part of its gradient counts
     torch.testing.assert_close(mine + mine.T, theirs + theirs.T, rtol=rtol, atol=1e-5 if not small else 1e-10)
 
@@ -100,3 +99,15 @@ def test_angles_by_chunks_have_the_plain_gradient(chunk, small, monkeypatch):
 def test_second_derivative():
     x, y = (torch.randn(4, 3, dtype=torch.float64) for _ in range(2))
     assert torch.autograd.gradgradcheck(lambda x: RKDLoss(0.0, 1.0)(x, y), x.requires_grad_())
+
+
+@pytest.mark.parametrize("equal", [0, 1, 5])  # rows that are the first one's equal
+def test_distances_have_the_plain_gradient(equal):
+    x, y = (torch.randn(6, 3, dtype=torch.float64) for _ in range(2))
+    x[1 : 1 + equal] = x[0]
+    s, t = ((rows - rows.mean(0)) @ (rows - rows.mean(0)).T for rows in (x, y))
+    plain = relations.distance_total(s.requires_grad_(), t)
+    (theirs,) = torch.autograd.grad(plain, s)
+    total, mine = relations.distance_total_and_gradient(s.detach(), t)
+    torch.testing.assert_close(total, plain)
+    torch.testing.assert_close(mine + mine.T, theirs + theirs.T)
