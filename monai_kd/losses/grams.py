@@ -138,17 +138,14 @@ def _change(x: Tensor, y: Tensor, x_0: Tensor, y_0: Tensor) -> Tensor:
     return total
 
 
-def _near(x: Tensor, x_0: Tensor) -> Tensor:
+def _near(x: Tensor, x_0: Tensor, gram_0: Tensor) -> Tensor:
     """The rows whose difference from the teacher's is at most half as long as the teacher's: [..., N]."""
-    if x.shape != x_0.shape:
-        return torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
-    width = _width(x)
+    width, size = _width(x), gram_0.diagonal(dim1=-2, dim2=-1).sqrt()
     if width >= x.shape[-1]:
-        return torch.linalg.vector_norm(x.detach() - x_0, dim=-1) <= torch.linalg.vector_norm(x_0, dim=-1) / 2
+        return torch.linalg.vector_norm(x.detach() - x_0, dim=-1) <= size / 2
     pairs = zip(x.detach().split(width, -1), x_0.split(width, -1), strict=True)
-    lengths = [(torch.linalg.vector_norm(a - b, dim=-1), torch.linalg.vector_norm(b, dim=-1)) for a, b in pairs]
-    apart, size = (torch.linalg.vector_norm(exact(torch.stack(z)), dim=0) for z in zip(*lengths, strict=True))
-    return apart <= size / 2
+    lengths = [torch.linalg.vector_norm(a - b, dim=-1) for a, b in pairs]
+    return torch.linalg.vector_norm(exact(torch.stack(lengths)), dim=0) <= size / 2
 
 
 def _choose(near: Tensor, student: Callable[[], Tensor], own: Callable[[], Tensor]) -> Tensor:
@@ -162,9 +159,10 @@ def _choose(near: Tensor, student: Callable[[], Tensor], own: Callable[[], Tenso
 
 
 def _grams(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    teacher, near = _product(b, b), _near(a, b)
+    teacher = _product(b, b)
     if a.shape != b.shape:
         return _product(a, a), teacher
+    near = _near(a, b, teacher)
 
     def student() -> Tensor:
         change = _change(a, a, b, b)

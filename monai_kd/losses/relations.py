@@ -23,7 +23,7 @@ __all__ = [
     "unit",
 ]
 
-_CHUNK = 2**17  # angles at a time
+_CHUNK = 2**18  # angles at a time
 _SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
 
