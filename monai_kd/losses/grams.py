@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -53,6 +54,8 @@ def of_grams(
     value_and_gradient: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]],
     input: Tensor,
     target: Tensor,
+    enough: Callable[[Tensor], bool] | None = None,
+    finer: Callable[[Tensor], Tensor] = exact,
 ) -> Tensor:
     """`value(*grams(input, target))`, in the precision of the input, its gradient made along with it in closed form.
 
@@ -63,6 +66,9 @@ def of_grams(
         value_and_gradient: the same, without a graph, and its gradient with respect to the student's matrix, [N, N].
         input: rows of the student, [N, D].
         target: rows of the teacher, [N, D']; no gradient flows into them.
+        enough: whether a matrix of the rows as they are has digits enough; where not, near the teacher, and where it
+            costs time to ask (not on a CPU), `finer` rows are taken.
+        finer: makes rows from which the value is the same, with more digits.
 
     Example::
 
@@ -77,8 +83,8 @@ def of_grams(
     """
     target = target.detach()
     if is_transformed():
-        return value(*_grams(input, target)).to(input.dtype)
-    return _OfGrams.apply(value, value_and_gradient, input, target)
+        return _value(value, finer if enough else None, input, target)
+    return _OfGrams.apply(value, value_and_gradient, enough, finer, input, target)
 
 
 def cross_gram_difference(input: Tensor, input_other: Tensor, target: Tensor, target_other: Tensor) -> Tensor:
@@ -196,22 +202,41 @@ class _Grams(torch.autograd.Function):
         return (grads[0] + grads[0].mT).to(a.dtype) @ a, None
 
 
+def _value(value: Callable, finer: Callable | None, a: Tensor, b: Tensor) -> Tensor:
+    return value(*(_grams(finer(a), finer(b)) if finer else _grams(a, b))).to(a.dtype)
+
+
 class _OfGrams(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, value: Callable, value_and_gradient: Callable, a: Tensor, b: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        value: Callable,
+        value_and_gradient: Callable,
+        enough: Callable | None,
+        finer: Callable,
+        a: Tensor,
+        b: Tensor,
+    ) -> Tensor:
         ctx.save_for_backward(a, b)
-        total, gradient = value_and_gradient(*_grams(a, b))
-        ctx.value, ctx.gradient = value, gradient
+        found = None
+        if enough is None or a.device.type == "cpu":
+            found = _grams(a, b)
+            if enough and not (all(map(enough, found)) and (a.shape != b.shape or not _near(a, b, found[1]).any())):
+                found = None
+        ctx.finer = finer if found is None else None
+        total, ctx.gradient = value_and_gradient(*(_grams(finer(a), finer(b)) if found is None else found))
+        ctx.value = partial(_value, value, finer if enough else None)
         return total.to(a.dtype)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, None, None, None, Tensor, None]:
         a, b = ctx.saved_tensors
         if torch.is_grad_enabled():  # a second derivative is wanted
-            plain = ctx.value(*_grams(a, b)).to(a.dtype)
-            return None, None, torch.autograd.grad(plain, a, grads[0], create_graph=True)[0], None
-        gradient = ctx.gradient * grads[0]
-        return None, None, (gradient + gradient.mT).to(a.dtype) @ a, None
+            by_rows = torch.autograd.grad(ctx.value(a, b), a, grads[0], create_graph=True)[0]
+        else:
+            gradient, rows = ctx.gradient * grads[0], ctx.finer(a) if ctx.finer else a
+            by_rows = ((gradient + gradient.mT).to(rows.dtype) @ rows).to(a.dtype)
+        return None, None, None, None, by_rows, None
 
 
 class _CrossDifference(torch.autograd.Function):

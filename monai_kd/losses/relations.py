@@ -21,20 +21,22 @@ __all__ = [
     "pairwise_distance",
     "pooled",
     "unit",
+    "well_apart",
 ]
 
 _CHUNK = 2**18  # angles at a time
+_CLOSE = 2**-7  # a square of a distance, by the sum of the squares of the two rows
 _SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
 
 def pooled(features: Tensor) -> Tensor:
-    """One vector a sample in float64: the mean over space, [N, C].
+    """One vector a sample, [N, C]: the mean over space, in float64 where there is any.
 
     Args:
         features: [N, C] or [N, C, *spatial].
     """
     if features.ndim == 2:
-        return exact(features)
+        return features
     if is_transformed():
         return exact(features).flatten(2).mean(2)
     return _Mean.apply(features.flatten(2))
@@ -97,7 +99,7 @@ def pairwise_distance(x: Tensor) -> Tensor:
 
 
 def distances(gram: Tensor) -> Tensor:
-    """`pairwise_distance` from the Gram matrix of centred rows, in float64.
+    """`pairwise_distance` from the Gram matrix of the rows, in float64.
 
     Args:
         gram: [N, N].
@@ -105,6 +107,16 @@ def distances(gram: Tensor) -> Tensor:
     square = gram.diagonal().unsqueeze(1) + gram.diagonal() - 2 * gram
     same = square <= 1e-12 * gram.diagonal().mean()  # up to rounding
     return square.masked_fill(same, 1).sqrt().masked_fill(same, 0)
+
+
+def well_apart(gram: Tensor) -> bool:
+    """Whether the distances of all rows may be taken from products in single precision: 5 of its 7 digits are left.
+
+    Args:
+        gram: [N, N]; on a CPU, for the answer is waited for.
+    """
+    half = gram.diagonal() * (0.5 - _CLOSE / 2)
+    return int((gram > half.unsqueeze(1) + half).sum()) <= len(gram)  # that is, on the diagonal alone
 
 
 def inner_squares(a: Tensor, b: Tensor) -> Tensor:
@@ -123,7 +135,7 @@ def distance_total(input: Tensor, target: Tensor) -> Tensor:
     """Sum of the Huber losses of all distances, each by the mean of those above 0, from the Gram matrices.
 
     Args:
-        input: Gram matrix of the student's centred rows, [N, N], float64.
+        input: Gram matrix of the student's rows, [N, N], float64.
         target: of the teacher's; a constant.
     """
     d_s, d_t = (d / _mean_above_0(d) for d in (distances(input), distances(target)))
@@ -154,7 +166,7 @@ def angle_total(input: Tensor, target: Tensor) -> Tensor:
     An angle at which two samples coincide counts as cosine 0. The vectors [N, N, D] are never built.
 
     Args:
-        input: Gram matrix of the student's centred rows, [N, N], float64.
+        input: Gram matrix of the student's rows, [N, N], float64.
         target: of the teacher's; a constant.
     """
     return _huber(_angles(input) - _angles(target)).sum()

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_weights
+from monai_kd.losses.chunked import exact
 from monai_kd.losses.functional import full_precision
 from monai_kd.losses.grams import of_grams
 from monai_kd.losses.relations import (
@@ -16,6 +17,7 @@ from monai_kd.losses.relations import (
     distance_total,
     distance_total_and_gradient,
     pooled,
+    well_apart,
 )
 
 __all__ = ["RKDLoss"]
@@ -73,8 +75,8 @@ class RKDLoss(nn.Module):
             ShapeMismatchError: the numbers of samples differ.
         """
         check_batch(input, target, where="RKDLoss")
-        rows = (_centred(pooled(x)) for x in (input, target))
-        return of_grams(self._value, self._value_and_gradient, *rows).to(input.dtype)
+        rows, wanted = pooled(input), pooled(target)
+        return of_grams(self._value, self._value_and_gradient, rows, wanted, well_apart, _centred).to(input.dtype)
 
     def _value(self, s: Tensor, t: Tensor) -> Tensor:
         return sum((weight * total(s, t) for weight, total, _ in self._parts(len(s))), s.new_zeros(()))
@@ -95,4 +97,5 @@ class RKDLoss(nn.Module):
 
 
 def _centred(x: Tensor) -> Tensor:
+    x = exact(x)
     return x - x.detach().mean(0)  # a shift changes nothing, and has no gradient

@@ -111,3 +111,15 @@ def test_distances_have_the_plain_gradient(equal):
     total, mine = relations.distance_total_and_gradient(s.detach(), t)
     torch.testing.assert_close(total, plain)
     torch.testing.assert_close(mine + mine.T, theirs + theirs.T)
+
+
+@pytest.mark.parametrize("shift", [0.0, 30.0])
+@pytest.mark.parametrize("apart", [1.0, 1e-3])  # of two samples, whose other entries are around 1
+def test_samples_that_lie_together_lose_no_digits_in_float32(apart, shift):
+    input, target = torch.randn(2, 12, 16) + shift
+    input[1], target[1] = (x[0] + apart * torch.randn(16) for x in (input, target))
+    rows = [x.clone().requires_grad_() for x in (input, input.double())]
+    values = [RKDLoss(3.0, 5.0)(x, target.to(x.dtype)) for x in rows]
+    (mine,), (exact,) = (torch.autograd.grad(v, x) for v, x in zip(values, rows, strict=True))
+    assert values[0].item() == pytest.approx(values[1].item(), rel=1e-5)
+    assert (mine - exact).norm() <= 1e-5 * exact.norm()
