@@ -117,7 +117,7 @@ def test_two_processes_train_one_student(data, teacher, tmp_path):
         "--standalone",
         "--nproc_per_node=2",
         "-m",
-        "monai.bundle",
+        "tests.bundle_process",
     ]
     command += ["run", "--config_file", str(files), "--bundle_root", str(tmp_path), "--dataset_dir", data]
     command += ["--max_epochs", "2", "--batch_size", "10", "--val_interval", "1"]

@@ -22,7 +22,7 @@ from tests.bundles.skin_lesion_classification.workflows import BUNDLE, CONFIGS, 
 def test_two_processes_train_one_student(name, data, teacher, tmp_path):
     files = [str(CONFIGS / "train.yaml"), str(load_recipe(name).path), str(CONFIGS / "multi_gpu_train.yaml")]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m"]
-    command += ["monai.bundle", "run", "--config_file", str(files), "--bundle_root", str(tmp_path)]
+    command += ["tests.bundle_process", "run", "--config_file", str(files), "--bundle_root", str(tmp_path)]
     command += ["--dataset_dir", data, "--max_epochs", "2", "--batch_size", "10", "--val_interval", "1"]
     environment = {"PYTHONPATH": str(BUNDLE.parents[1]), "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env={**os.environ, **environment}, capture_output=True, text=True)
