@@ -24,7 +24,7 @@ __all__ = [
     "well_apart",
 ]
 
-_CHUNK = 2**18  # angles at a time
+_CHUNK = 2**18  # angles, or entries of the features, at a time
 _CLOSE = 2**-7  # a square of a distance, by the sum of the squares of the two rows
 _SMALL = 2**15  # angles: of fewer, float64 costs nothing; of more, float32's errors average out
 
@@ -48,7 +48,8 @@ class _Mean(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         ctx.like = x.shape, x.dtype
-        return exact(x).mean(2)
+        samples = max(1, _CHUNK // max(x[:1].numel(), 1)) if x.device.type == "cpu" else max(len(x), 1)
+        return torch.cat([exact(part).mean(2) for part in x.split(samples)])
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> Tensor:
