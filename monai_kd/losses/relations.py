@@ -116,7 +116,10 @@ def well_apart(gram: Tensor) -> bool:
     Args:
         gram: [N, N]; on a CPU, for the answer is waited for.
     """
-    half = gram.diagonal() * (0.5 - _CLOSE / 2)
+    square = gram.diagonal()
+    if not len(gram) or square.amin() < 1e-30 or not square.amax() < 1e30:  # products that vanished or are infinite
+        return False
+    half = square * (0.5 - _CLOSE / 2)
     return int((gram > half.unsqueeze(1) + half).sum()) <= len(gram)  # that is, on the diagonal alone
 
 

@@ -123,3 +123,9 @@ def test_samples_that_lie_together_lose_no_digits_in_float32(apart, shift):
     (mine,), (exact,) = (torch.autograd.grad(v, x) for v, x in zip(values, rows, strict=True))
     assert values[0].item() == pytest.approx(values[1].item(), rel=1e-5)
     assert (mine - exact).norm() <= 1e-5 * exact.norm()
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e25])
+def test_products_beyond_single_precision_are_made_in_double(scale):
+    input, target = torch.randn(2, 6, 5)
+    torch.testing.assert_close(RKDLoss()(scale * input, scale * target), RKDLoss()(input, target))
