@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 from monai_kd.commands.division import divide, told
 from monai_kd.commands.listing import Entry, read_folder, read_table
 from monai_kd.commands.tally import table, warnings
+from monai_kd.data.save_datalist import save_datalist
 from monai_kd.data.side_vectors import RESERVED
-from monai_kd.utils import write_text
 from monai_kd.utils.errors import ConfigError, DataError
 
 __all__ = ["write_datalist"]
@@ -106,8 +105,7 @@ def write_datalist(
         if part.isdecimal():
             item["fold"] = int(part)
         content["training" if part.isdecimal() else part].append(item)
-    content.update(numTraining=len(content["training"]), numTest=len(content.get("test", [])))
-    write_text(target, json.dumps(content, indent=1) + "\n")
+    save_datalist(content, target.parent)
     rows = [part for part in (*sorted({p for p in parts if p.isdecimal()}, key=int), *SECTIONS) if part in parts]
     return "\n".join(
         [f"{target}", *table(rows, parts, labels, groups, names), *warnings(rows, parts, labels, names, entries)]

@@ -13,6 +13,7 @@ from .ihc_patches import write_ihc_patches
 from .labeled import draw_labeled
 from .pseudo_labels import pseudo_labeled_items, pseudo_labels, select_confident, unlabeled_items
 from .readable import readable_items
+from .save_datalist import save_datalist
 from .seen_cases import check_unseen, seen_names
 from .shot_subsets import shot_subsets, subset_weights
 from .slide_tiles import slide_tiles

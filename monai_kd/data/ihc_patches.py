@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import skimage
 
+from monai_kd.data.save_datalist import save_datalist
 from monai_kd.utils.errors import DataError
 from monai_kd.utils.new_folder import new_folder
 
@@ -132,5 +133,4 @@ def _write(folder: Path, tile: int, stride: int) -> None:
                 block = (row + tile // 2 - start) // BLOCK, (column + tile // 2) // BLOCK
                 item.update(label=int(np.digitize(area, CUTS)), case=case, group=f"{section}_{block[0]}_{block[1]}")
                 items.append(item)
-    content.update(numTraining=len(content["training"]), numTest=len(content["test"]))
-    (folder / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    save_datalist(content, folder)

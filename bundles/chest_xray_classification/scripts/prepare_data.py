@@ -10,13 +10,13 @@ pixel, one of validation or test is left out, as is one of validation that is of
 from __future__ import annotations
 
 import argparse
-import json
 import zipfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from monai_kd.data import save_datalist
 from monai_kd.utils.errors import DataError
 from monai_kd.utils.new_folder import new_folder
 
@@ -92,11 +92,8 @@ def write_dataset(file: Path, folder: Path) -> dict[str, int]:
                 case = f"{section}_{i:05d}"
                 Image.fromarray(image).save(temporary / "images" / f"{case}.png")
                 content[section].append({"image": f"images/{case}.png", "label": int(label), "case": case})
-        numbers = {section: len(content[section]) for section in SECTION.values()}
         content["split"] = f"the archive's own; {left_out} pictures that another section has, too, are left out"
-        content.update(numTraining=numbers["training"], numTest=numbers["test"])
-        (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return numbers
+        return save_datalist(content, temporary)
 
 
 def main(argv: list[str] | None = None) -> None:

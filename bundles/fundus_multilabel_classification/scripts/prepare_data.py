@@ -12,14 +12,13 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
 
-from monai_kd.data import split_groups
+from monai_kd.data import save_datalist, split_groups
 from monai_kd.utils.errors import DataError
 from monai_kd.utils.new_folder import new_folder
 
@@ -160,10 +159,7 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int = 96) -> 
             image = f"images/{name}.jpg"
             (temporary / image).write_bytes(picture)
             content[patient["section"]].append({"image": image, "label": patient["label"], "patient": name})
-        numbers = {section: len(content[section]) for section in SHARES}
-        content.update(numTraining=numbers["training"], numTest=numbers["test"])
-        (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return numbers
+        return save_datalist(content, temporary)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 
+from monai_kd.data import save_datalist
 from monai_kd.utils import DataError
 from monai_kd.utils.archives import extract, safe_name
 from monai_kd.utils.new_folder import new_folder
@@ -128,7 +128,7 @@ def write_dataset(source: Path, output: Path, seed: int = 0) -> tuple[Path, str]
             "labels": LABELS,
             **sections,
         }
-        (folder / "dataset.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        save_datalist(content, folder)
     return output / "dataset.json", told
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from monai_kd.data import save_datalist
 from monai_kd.utils.errors import DataError
 from monai_kd.utils.new_folder import new_folder
 
@@ -185,7 +185,7 @@ def main(argv: list[str] | None = None) -> Path:
         raise DataError("is there already", where=str(output), fix="name a new folder")
     with new_folder(output) as temporary:
         content = {"oral": write_oral, "paired": write_paired}[kind](source, temporary, **given)
-        (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        save_datalist(content, temporary)
     print(f"{output / 'dataset.json'}: {content['split']}")
     return output / "dataset.json"
 

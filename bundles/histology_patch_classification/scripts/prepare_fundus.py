@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import tempfile
 import zipfile
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from monai_kd.data import save_datalist
 from monai_kd.utils.errors import DataError
 
 LESIONS = 0b1111  #: bits of a mask: microaneurysms, haemorrhages, hard and soft exudates
@@ -132,7 +132,7 @@ def write_fundus(grading: Path, lesions: Path, output: Path, tile: int = 64) -> 
 
 def _write(folder: Path, content: Content) -> None:
     folder.mkdir(exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps({"name": "fundus", **content}, indent=1) + "\n", encoding="utf-8")
+    save_datalist({"name": "fundus", **content}, folder)
 
 
 def _item(output: Path, name: str, at: str, pixels: np.ndarray, label: int) -> Content:

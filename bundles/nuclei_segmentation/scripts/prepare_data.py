@@ -9,13 +9,13 @@ cut into tiles, the others stay whole. Masks become 0 and 1.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from monai_kd.data import save_datalist
 from monai_kd.utils import DataError
 from monai_kd.utils.archives import extract
 from monai_kd.utils.new_folder import new_folder
@@ -135,7 +135,7 @@ def write_dataset(source: Path, output: Path, tile: int = 250, seed: int = 0) ->
         split = ", ".join(f"{len(items)} of {patients[name]} patients to {name}" for name, items in sections.items())
         labels = {"0": "background", "1": "nucleus"}
         content = {"name": "Nuclei", "description": "MoNuSeg 2018", "split": split, "labels": labels, **sections}
-        (folder / "dataset.json").write_text(json.dumps(content, indent=1), encoding="utf-8")
+        save_datalist(content, folder)
     return output / "dataset.json", split
 
 

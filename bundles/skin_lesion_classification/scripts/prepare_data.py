@@ -13,14 +13,13 @@ from __future__ import annotations
 import argparse
 import csv
 import io
-import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from PIL import Image
 
-from monai_kd.data import split_groups
+from monai_kd.data import save_datalist, split_groups
 from monai_kd.utils.errors import DataError
 from monai_kd.utils.new_folder import new_folder
 
@@ -175,10 +174,7 @@ def write_dataset(source: Path, folder: Path, seed: int = 0, size: int | None = 
         for row, section in zip(rows, sections, strict=True):
             item = {"image": found[row["image"]], "label": classes.index(row["dx"]), "patient": row["lesion"]}
             content[section].append({**item, "case": row["image"]})
-        numbers = {name: len(content[name]) for name in SHARES}
-        content.update(numTraining=numbers["training"], numTest=numbers["test"])
-        (temporary / "dataset.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    return numbers
+        return save_datalist(content, temporary)
 
 
 def main(argv: list[str] | None = None) -> None:
