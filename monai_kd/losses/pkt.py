@@ -73,7 +73,7 @@ def _divergence_and_gradient(student: Tensor, teacher: Tensor) -> tuple[Tensor, 
     size = alike.sum(2, keepdim=True)
     p_s, p_t = alike / size
     ratio = p_t / p_s.clamp(min=_LEAST)
-    total = torch.xlogy(p_t, ratio).sum() / max(p_t.numel(), 1)
+    total = torch.xlogy(p_t, ratio).sum().clamp(min=0) / max(p_t.numel(), 1)  # below 0 by rounding alone
     if p_s.device.type == "cpu" and p_s.numel() and p_s.amin() > _LEAST:  # there asking is cheap
         gradient = 1 - ratio
     else:  # where p_s is held, nothing moves it
