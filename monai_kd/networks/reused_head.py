@@ -116,19 +116,8 @@ def reuse_head(
         raise ConfigError("the student is wrapped already", where="reuse_head", fix="change its head before")
     network = teacher.network if isinstance(teacher, Teacher) else teacher
     head = find_layer(unwrap(network), heads["teacher"])
-    for whose, layer, said in (
-        ("student", find_layer(student, heads["student"]), in_channels),
-        ("teacher", head, out_channels),
-    ):
-        takes = getattr(
-            layer, "in_features", getattr(layer, "in_channels", said)
-        )  # a module of several layers has neither
-        if takes != said:
-            raise ConfigError(
-                f"{said} channels said, but the {whose}'s head {heads[whose]!r} takes {takes}",
-                where="reuse_head",
-                fix=f"set `{whose}_channels` to {takes}",
-            )
+    _check_channels("student", heads["student"], find_layer(student, heads["student"]), in_channels)
+    _check_channels("teacher", heads["teacher"], head, out_channels)
     if isinstance(head, nn.Linear):
         spatial_dims = 0
     device = next(student.parameters()).device
@@ -142,3 +131,13 @@ def _layer(spatial_dims: int, in_channels: int, out_channels: int, kernel_size: 
         linear = nn.Linear(in_channels, out_channels, bias=False)
         return nn.Sequential(linear, RowNorm(out_channels), get_act_layer(act or ""))
     return conv_norm_act(spatial_dims, in_channels, out_channels, kernel_size, act)
+
+
+def _check_channels(whose: str, path: str, head: nn.Module, said: int) -> None:
+    takes = getattr(head, "in_features", getattr(head, "in_channels", said))  # a module of several layers has neither
+    if takes != said:
+        raise ConfigError(
+            f"{said} channels said, but the {whose}'s head {path!r} takes {takes}",
+            where="reuse_head",
+            fix=f"set `{whose}_channels` to {takes}",
+        )
