@@ -10,9 +10,16 @@ from __future__ import annotations
 import os
 import runpy
 import sys
+from typing import NoReturn
 
-if __name__ == "__main__":
-    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+
+def leave() -> NoReturn:
+    """End this process with 0, and without the interpreter's end."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
+
+
+if __name__ == "__main__":
+    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    leave()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor
+
+from tests.bundle_process import leave
 
 State = dict[str, Tensor]
 
@@ -45,6 +46,4 @@ def _work(rank: int, port: int, train: Callable[[str, int], State], cases: Seque
         torch.save(train(case, rank), Path(folder) / f"{case}_{rank}.pt")
         dist.barrier()
     dist.destroy_process_group()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)  # see tests.bundle_process
+    leave()

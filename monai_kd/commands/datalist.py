@@ -11,6 +11,7 @@ from typing import Any
 from monai_kd.commands.division import divide, told
 from monai_kd.commands.listing import Entry, read_folder, read_table
 from monai_kd.commands.tally import table, warnings
+from monai_kd.data.datalist import SECTIONS
 from monai_kd.data.save_datalist import save_datalist
 from monai_kd.data.side_vectors import RESERVED
 from monai_kd.utils.errors import ConfigError, DataError
@@ -18,7 +19,6 @@ from monai_kd.utils.errors import ConfigError, DataError
 __all__ = ["write_datalist"]
 
 FILE = "dataset.json"
-SECTIONS = ("training", "validation", "test")
 KEYS = {
     "file": "--file privileged=clinical: a key of its own, and the column of its paths",
     "vector": "--vector attributes=age,sex: a key of its own, and columns with commas between",

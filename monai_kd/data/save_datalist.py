@@ -9,11 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from monai_kd.data.datalist import SECTIONS
 from monai_kd.utils import write_text
 
 __all__ = ["save_datalist"]
-
-SECTIONS = ("training", "validation", "test")
 
 
 def save_datalist(content: Mapping[str, Any], folder: str | os.PathLike) -> dict[str, int]:

@@ -177,6 +177,17 @@ def _grams(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     return _choose(near, student, lambda: _product(a, a)), teacher
 
 
+def _enough_grams(a: Tensor, b: Tensor, enough: Callable[[Tensor], bool]) -> tuple[Tensor, Tensor] | None:
+    """`_grams` where no row is near the teacher's and both have digits enough; None elsewhere, and not on a CPU."""
+    if a.device.type != "cpu":
+        return None
+    teacher = _product(b, b)
+    if a.shape == b.shape and _near(a, b, teacher).any():
+        return None
+    found = _product(a, a), teacher
+    return found if all(map(enough, found)) else None
+
+
 def _cross_difference(a: Tensor, c: Tensor, b: Tensor, d: Tensor) -> Tensor:
     if a.shape[-1] != b.shape[-1]:
         return _product(a, c) / a.shape[-1] - _product(b, d) / b.shape[-1]
@@ -218,11 +229,7 @@ class _OfGrams(torch.autograd.Function):
         b: Tensor,
     ) -> Tensor:
         ctx.save_for_backward(a, b)
-        found = None
-        if enough is None or a.device.type == "cpu":
-            found = _grams(a, b)
-            if enough and not (all(map(enough, found)) and (a.shape != b.shape or not _near(a, b, found[1]).any())):
-                found = None
+        found = _enough_grams(a, b, enough) if enough else _grams(a, b)
         ctx.finer = finer if found is None else None
         total, ctx.gradient = value_and_gradient(*(_grams(finer(a), finer(b)) if found is None else found))
         ctx.value = partial(_value, value, finer if enough else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 from monai_kd.losses.checks import check_batch, check_weights
@@ -82,11 +83,12 @@ class RKDLoss(nn.Module):
         return sum((weight * total(s, t) for weight, total, _ in self._parts(len(s))), s.new_zeros(()))
 
     def _value_and_gradient(self, s: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
-        found = [(weight, *both(s, t)) for weight, _, both in self._parts(len(s))]
-        values, gradients = zip(
-            *((weight * value, gradient.mul_(weight)) for weight, value, gradient in found), strict=True
-        )
-        return sum(values[1:], values[0]), sum(gradients[1:], gradients[0])
+        total, gradient = s.new_zeros(()), torch.zeros_like(s)
+        for weight, _, both in self._parts(len(s)):
+            value, by_gram = both(s, t)
+            total += weight * value
+            gradient.add_(by_gram, alpha=weight)
+        return total, gradient
 
     def _parts(self, n: int) -> list[tuple[float, Callable, Callable]]:
         every = [

@@ -21,12 +21,11 @@ from monai_kd.data.checks.leaks import Case, check_folds, check_leaks, name_part
 from monai_kd.data.checks.report import DatasetReport, Finding
 from monai_kd.data.checks.vectors import check_vectors, vector_lengths
 from monai_kd.data.class_labels import count_classes
+from monai_kd.data.datalist import SECTIONS
 from monai_kd.utils import read_json
 from monai_kd.utils.errors import DataError
 
 __all__ = ["check_dataset"]
-
-SECTIONS = ("training", "validation", "test")
 
 
 def check_dataset(
